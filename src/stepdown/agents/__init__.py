@@ -1,0 +1,1 @@
+"""Programs that do a unit with their own connection: the `Agent` port and its implementations."""

@@ -1,0 +1,107 @@
+"""The catalogue's records: what is known of a model. Facts only; what they mean for a unit is `stepdown.fit`'s business."""
+
+import msgspec
+
+from stepdown.units import Tier, Tokens
+
+
+class Rates(msgspec.Struct, frozen=True, kw_only=True):
+    """What one million tokens of each kind cost, in US dollars.
+
+    Attributes:
+        input: uncached prompt tokens.
+        output: generated tokens.
+        cache_read: prompt tokens read from the cache; None where the provider sells no caching (then `input` applies).
+        cache_write: prompt tokens written to the cache; None where writing costs nothing extra (then `input` applies).
+    """
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    cache_write: float | None = None
+
+
+class LongContext(msgspec.Struct, frozen=True, kw_only=True):
+    """Dearer rates for a request whose whole prompt is longer than `above` tokens."""
+
+    above: int
+    rates: Rates
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """A dated price list entry.
+
+    Attributes:
+        rates: the ordinary rates, USD per million tokens.
+        long_context: dearer rates by prompt length, shortest first.
+        since: ISO date from which this price holds; "" where unknown.
+        checked: ISO date on which a person or the generator last looked.
+        source: where it stands.
+    """
+
+    rates: Rates
+    long_context: tuple[LongContext, ...] = ()
+    since: str = ""
+    checked: str = ""
+    source: str = ""
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """One model as one provider sells it.
+
+    Attributes:
+        id: what the provider's API calls it: ``claude-sonnet-4-6``, ``moonshotai/kimi-k2.5`` (at OpenRouter).
+        provider: who sells it: ``anthropic``, ``openai``, ``openrouter``, ...
+        tier: which work it is for; None is unknown, and such a model is never routed to.
+        context: context window in tokens (prompt and output together where the provider counts so); None is unknown.
+        output: most output tokens of one response; None is unknown.
+        features: what it can do: ``tools``, ``images``, ``thinking`` (enabled with a budget), ``adaptive_thinking``,
+            ``effort``, ``system_role`` (role "system" inside messages), ``structured_output``, ``caching``,
+            ``server_tools``, ``parallel_tools``.
+        protocols: which wire protocols the provider serves it on: ``messages``, ``chat``, ``responses``.
+        aliases: other names for it, exact.
+        family: models that share weights and tokeniser across providers have the same family: ``claude-sonnet-4.6``.
+        status: ``current``; ``legacy`` (resolved and priced, never chosen by routing); ``retired``.
+        price: None is unknown: never a guess, never zero. A local model's price is zero and says so in `source`.
+        source: where these facts stand.
+        checked: ISO date on which they were last looked at.
+    """
+
+    id: str
+    provider: str
+    tier: Tier | None = None
+    context: int | None = None
+    output: int | None = None
+    features: frozenset[str] = frozenset()
+    protocols: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    family: str = ""
+    status: str = "current"
+    price: Price | None = None
+    source: str = ""
+    checked: str = ""
+
+    @property
+    def ref(self) -> str:
+        """The provider-qualified name: ``anthropic/claude-sonnet-4-6``. Unique in a catalogue."""
+        return f"{self.provider}/{self.id}"
+
+    def cost(self, tokens: Tokens, *, longest_prompt: int | None = None) -> float | None:
+        """What `tokens` cost here, in US dollars; None where the price is unknown.
+
+        Args:
+            tokens: what was used, or is expected to be.
+            longest_prompt: tokens of the prompt that decides the long-context rate; None bills the ordinary rates.
+        """
+        if self.price is None:
+            return None
+        rates = self.price.rates
+        if longest_prompt is not None:
+            for tier in self.price.long_context:
+                if longest_prompt > tier.above:
+                    rates = tier.rates
+        read = rates.input if rates.cache_read is None else rates.cache_read
+        write = rates.input if rates.cache_write is None else rates.cache_write
+        return (
+            tokens.input * rates.input + tokens.output * rates.output + tokens.cache_read * read + tokens.cache_write * write
+        ) / 1_000_000

@@ -1,0 +1,107 @@
+"""Every number of the specification, named, with its source. Preferences override any of them under ``thresholds``.
+
+Sources: "SPEC n" is a section of the behaviour as specified; "calibrated" is measured by ``python -m bench.calibration``;
+"measured" by ``python -m bench.expectations``. Nothing outside this module hard-codes a threshold.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Self
+
+import msgspec
+
+from stepdown.errors import PreferencesError
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """The numbers that decide.
+
+    Attributes:
+        plan_slice_heavy_tasks: a slice with at least this many tasks is planned on heavy. SPEC 2.
+        plan_slice_heavy_research_lines: so is one whose research file has more lines than this. SPEC 2.
+        heavy_dependencies: a task with at least this many dependencies is heavy. SPEC 3.
+        heavy_files: so is one that writes at least this many files. SPEC 3.
+        heavy_lines: so is one estimated at this many lines or more. SPEC 3.
+        heavy_keyword_groups: so is one whose prose touches this many keyword groups. SPEC 3.
+        heavy_steps: so is one with at least this many steps. SPEC 3.
+        light_files: light work (docs, config, rename, typo) writes at most this many files. SPEC 3.
+        light_steps: light work has at most this many steps. SPEC 3.
+        prose_characters: how much prose of a plan is searched for keywords, in characters.
+        pressure_light: at or above this fraction of the fullest budget, standard work goes to light. SPEC 7.
+        pressure_cheapest: at or above it, all but heavy work goes to the cheapest. SPEC 7.
+        pressure_all: above it (not at it), everything but `replan-slice` goes to the cheapest. SPEC 7.
+        alerts: fractions of a budget at which the user is told, once each per window. SPEC 7.
+        pacing_horizon: weight of the newest cost in pacing's exponential average. SPEC 7.
+        pacing_gain: how fast the price on a dollar follows the ratio of cost to target. SPEC 7.
+        evidence_window: how many of the newest events per pattern and tier count. SPEC 9.
+        evidence_minimum: below this many events nothing is learned. SPEC 9.
+        evidence_failure_share: a tier failing more often than this is left for the next one up. SPEC 9.
+        evidence_confidence: two-sided confidence of the interval whose lower bound must exceed that share. SPEC 9.
+        rating_weight: how many automatic outcomes one rating weighs. SPEC 9.
+        probe_every: every n-th verified unit of a bumped pattern tries the lower tier again. SPEC 9.
+        block_seconds: how long a model the provider rejected stays blocked. SPEC 6.
+        expectation_minimum: units of a type on a model in the ledger before their mean replaces the default.
+        context_peak_to_mean: a unit's largest prompt as a multiple of its mean prompt (prompts grow as work goes on).
+        requested_output: output tokens a unit's request asks for where nothing says otherwise.
+        failure_light: prior probability that light work fails on a light model, before evidence.
+        failure_standard: the same for standard work on a standard model.
+        failure_heavy: the same for heavy work on a heavy model.
+        failure_below: added to it for each tier the model is below the work's.
+        prompt_characters: how much of a plan's text one prompt carries at most.
+        watch_multiple: an attempt is stopped beyond this multiple of the pattern's 90th percentile. SPEC 8.
+    """
+
+    plan_slice_heavy_tasks: int = 6
+    plan_slice_heavy_research_lines: int = 200
+    heavy_dependencies: int = 3
+    heavy_files: int = 6
+    heavy_lines: int = 500
+    heavy_keyword_groups: int = 2
+    heavy_steps: int = 8
+    light_files: int = 3
+    light_steps: int = 3
+    prose_characters: int = 8_000
+    pressure_light: float = 0.5
+    pressure_cheapest: float = 0.75
+    pressure_all: float = 0.9
+    alerts: tuple[float, ...] = (0.75, 0.8, 0.9, 1.0)
+    pacing_horizon: float = 0.2
+    pacing_gain: float = 0.5
+    evidence_window: int = 50
+    evidence_minimum: int = 10
+    evidence_failure_share: float = 0.2
+    evidence_confidence: float = 0.8
+    rating_weight: float = 2.0
+    probe_every: int = 10
+    block_seconds: float = 24 * 3600
+    expectation_minimum: int = 5
+    context_peak_to_mean: float = 2.0
+    requested_output: int = 8_000
+    failure_light: float = 0.1
+    failure_standard: float = 0.1
+    failure_heavy: float = 0.1
+    failure_below: float = 0.2
+    prompt_characters: int = 60_000
+    watch_multiple: float = 3.0
+
+    def with_overrides(self, overrides: Mapping[str, object]) -> Self:
+        """The same policy with some numbers replaced.
+
+        Raises:
+            PreferencesError: an unknown name (the nearest one is proposed) or a value of the wrong type.
+        """
+        names = {field.name: field for field in msgspec.structs.fields(type(self))}
+        checked: dict[str, object] = {}
+        for name, value in overrides.items():
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f"; did you mean '{near[0]}'?" if near else ""
+                raise PreferencesError(f"thresholds.{name}: there is no such threshold{hint}")
+            try:
+                checked[name] = msgspec.convert(value, names[name].type)
+            except msgspec.ValidationError as error:
+                raise PreferencesError(f"thresholds.{name}: {error}") from error
+        return msgspec.structs.replace(self, **checked)
+
+
+DEFAULT_POLICY = Policy()
