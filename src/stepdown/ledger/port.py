@@ -214,7 +214,7 @@ class Ledger(Protocol):
         ...
 
     def breakdown(self, by: str, project: str | None = None) -> Sequence[Line]:
-        """Sums of finished attempts by ``tier``, ``type``, ``model``, ``agent``, ``project`` or ``day`` (UTC), dearest first."""
+        """Sums of finished attempts by ``tier``, ``type``, ``model``, ``agent``, ``project`` or ``day``, dearest first."""
         ...
 
     def expectations(self) -> Mapping[tuple[str, str], Expectation]:
