@@ -28,3 +28,28 @@ check: $(STAMP)
 format: $(STAMP)
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+demo: $(STAMP)
+	@$(BIN)/python scripts/demo.py
+
+bench: $(STAMP)
+	@for name in decide startup ledger calibration expectations size; do \
+		echo; echo "== python -m bench.$$name"; $(BIN)/python -m bench.$$name || exit 1; done
+
+docs: $(STAMP)
+	@$(BIN)/python scripts/reference.py
+
+# The real agents that the journeys drive, where npm is present; the tests that need them skip with their reason elsewhere.
+clients:
+	@if command -v npm >/dev/null; then npm ci --no-fund --no-audit --loglevel=error --prefix tests/journeys; \
+		else echo "npm is not here: the journeys with Claude Code will be skipped"; fi
+
+# Anew from pyproject.toml, only with releases at least a week old, without addresses.
+lock: $(STAMP)
+	@$(BIN)/python -m pip install --quiet uv
+	@for group in "" dev; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+		--exclude-newer "$$(date -u -d '7 days ago' +%F)" $${group:+--group $$group} pyproject.toml \
+		-o requirements$${group:+-$$group}.lock; done
+
+clean:
+	rm -rf $(VENV) tests/journeys/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -144,6 +144,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         ceiling: the ceiling's id; "" where there is none.
         ceiling_provider: who sells the ceiling.
         ceiling_tier: its tier; None where unknown.
+        ceiling_origin: which setting named it: ``models.execution``.
         downgraded: whether routing chose a lower or cheaper model than the ceiling.
         unchanged: why routing changed nothing: ``disabled``, ``pinned``, ``hook``, ``no ceiling``, ``unknown model``,
             ``at ceiling``, ``no cheaper model``, ``none fits``, ``stood down``; "" where it did.
@@ -171,6 +172,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     ceiling: str = ""
     ceiling_provider: str = ""
     ceiling_tier: Tier | None = None
+    ceiling_origin: str = ""
     downgraded: bool = False
     unchanged: str = ""
     reason: str = ""

@@ -26,6 +26,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         heavy_steps: so is one with at least this many steps. SPEC 3.
         light_files: light work (docs, config, rename, typo) writes at most this many files. SPEC 3.
         light_steps: light work has at most this many steps. SPEC 3.
+        implausible_steps: an `estimated_steps` above this gives way to the numbered steps, where there are any: planners that
+            write such numbers count lines, and theirs do not follow the effort. Calibrated.
+        plan_characters: how much of one plan file is read at all, in characters; the rest is noted and ignored.
         prose_characters: how much prose of a plan is searched for keywords, in characters.
         pressure_light: at or above this fraction of the fullest budget, standard work goes to light. SPEC 7.
         pressure_cheapest: at or above it, all but heavy work goes to the cheapest. SPEC 7.
@@ -33,6 +36,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         alerts: fractions of a budget at which the user is told, once each per window. SPEC 7.
         pacing_horizon: weight of the newest cost in pacing's exponential average. SPEC 7.
         pacing_gain: how fast the price on a dollar follows the ratio of cost to target. SPEC 7.
+        pacing_price_cap: the most that pacing adds to a dollar, and the most one unit counts over its target.
         evidence_window: how many of the newest events per pattern and tier count. SPEC 9.
         evidence_minimum: below this many events nothing is learned. SPEC 9.
         evidence_failure_share: a tier failing more often than this is left for the next one up. SPEC 9.
@@ -41,12 +45,16 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         probe_every: every n-th verified unit of a bumped pattern tries the lower tier again. SPEC 9.
         block_seconds: how long a model the provider rejected stays blocked. SPEC 6.
         expectation_minimum: units of a type on a model in the ledger before their mean replaces the default.
+        effort_light: tokens of a light task relative to the mean task. Calibrated, within projects.
+        effort_standard: the same for a standard task.
+        effort_heavy: the same for a heavy task.
         context_peak_to_mean: a unit's largest prompt as a multiple of its mean prompt (prompts grow as work goes on).
         requested_output: output tokens a unit's request asks for where nothing says otherwise.
         failure_light: prior probability that light work fails on a light model, before evidence.
         failure_standard: the same for standard work on a standard model.
         failure_heavy: the same for heavy work on a heavy model.
         failure_below: added to it for each tier the model is below the work's.
+        failure_prior_events: how many events these priors weigh.
         prompt_characters: how much of a plan's text one prompt carries at most.
         watch_multiple: an attempt is stopped beyond this multiple of the pattern's 90th percentile. SPEC 8.
     """
@@ -60,13 +68,16 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     heavy_steps: int = 8
     light_files: int = 3
     light_steps: int = 3
-    prose_characters: int = 8_000
+    implausible_steps: int = 24
+    plan_characters: int = 200_000
+    prose_characters: int = 2_000
     pressure_light: float = 0.5
     pressure_cheapest: float = 0.75
     pressure_all: float = 0.9
     alerts: tuple[float, ...] = (0.75, 0.8, 0.9, 1.0)
     pacing_horizon: float = 0.2
     pacing_gain: float = 0.5
+    pacing_price_cap: float = 10.0
     evidence_window: int = 50
     evidence_minimum: int = 10
     evidence_failure_share: float = 0.2
@@ -75,12 +86,16 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     probe_every: int = 10
     block_seconds: float = 24 * 3600
     expectation_minimum: int = 5
+    effort_light: float = 0.86
+    effort_standard: float = 0.94
+    effort_heavy: float = 1.11
     context_peak_to_mean: float = 2.0
     requested_output: int = 8_000
     failure_light: float = 0.1
     failure_standard: float = 0.1
     failure_heavy: float = 0.1
     failure_below: float = 0.2
+    failure_prior_events: float = 10.0
     prompt_characters: int = 60_000
     watch_multiple: float = 3.0
 

@@ -1,8 +1,32 @@
 """The catalogue's records: what is known of a model. Facts only; what they mean for a unit is `stepdown.fit`'s business."""
 
+from typing import Final
+
 import msgspec
 
 from stepdown.units import Tier, Tokens
+
+FEATURES: Final = frozenset(
+    {
+        "tools",
+        "images",
+        "thinking",
+        "adaptive_thinking",
+        "effort",
+        "system_role",
+        "structured_output",
+        "caching",
+        "server_tools",
+        "parallel_tools",
+    }
+)
+"""The names that `Model.features` may hold; `Model` says what each means."""
+
+PROTOCOLS: Final = ("messages", "chat", "responses")
+"""The names that `Model.protocols` may hold: Anthropic Messages, OpenAI Chat Completions, OpenAI Responses."""
+
+STATUSES: Final = ("current", "legacy", "retired")
+"""The values of `Model.status`."""
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +109,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     def ref(self) -> str:
         """The provider-qualified name: ``anthropic/claude-sonnet-4-6``. Unique in a catalogue."""
         return f"{self.provider}/{self.id}"
+
+    @property
+    def bare_id(self) -> str:
+        """The id without a window suffix: ``claude-opus-4-6`` of ``claude-opus-4-6[1m]``, which only some agents understand."""
+        return self.id.partition("[")[0]
 
     def cost(self, tokens: Tokens, *, longest_prompt: int | None = None) -> float | None:
         """What `tokens` cost here, in US dollars; None where the price is unknown.

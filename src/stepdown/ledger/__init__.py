@@ -1,1 +1,32 @@
-"""The durable record of everything: the `Ledger` port, SQLite behind it, and a twin in memory."""
+"""The durable record of everything: the `Ledger` port, SQLite behind it, and a twin in memory.
+
+``with open_ledger() as ledger:`` opens the user's own. Importing this module is cheap: SQLite is loaded when one is opened.
+"""
+
+from stepdown.ledger.open import open_ledger
+from stepdown.ledger.port import (
+    Attempt,
+    Block,
+    Evidence,
+    Expectation,
+    Ledger,
+    Line,
+    Outcome,
+    PlanMeter,
+    Record,
+    Spent,
+)
+
+__all__ = [
+    "Attempt",
+    "Block",
+    "Evidence",
+    "Expectation",
+    "Ledger",
+    "Line",
+    "Outcome",
+    "PlanMeter",
+    "Record",
+    "Spent",
+    "open_ledger",
+]

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -14,6 +14,9 @@ from stepdown.units import Phase, Tier
 Enforcement = Literal["warn", "pause", "halt"]
 Window = Literal["5h", "day", "week", "month", "project"]
 Measure = Literal["usd", "tokens", "requests", "plan"]
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class ModelChoice(msgspec.Struct, frozen=True):
@@ -57,15 +60,27 @@ class DynamicRouting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of ``budgets``: `limit` counts dollars, tokens, requests, or for ``plan`` the fraction to use (1 is all)."""
+    """One entry of ``budgets``.
+
+    Attributes:
+        unit: what is counted; ``plan`` is the subscription's own meter.
+        limit: US dollars, tokens, requests, or for ``plan`` the fraction of it to use (1 is all).
+        window: after how long the count starts anew; ``project`` never does.
+    """
 
     unit: Measure
-    limit: float
+    limit: Positive
     window: Window
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of ``providers``: where to reach it and which variable holds its key. "" takes the provider's own default."""
+    """One entry of ``providers``; listing one lets it take part. "" and nothing take the provider's own default.
+
+    Attributes:
+        base_url: where it answers, ``http://`` or ``https://``.
+        api_key_env: the *name* of the environment variable that holds its key, never the key.
+        protocols: what it speaks there: ``messages``, ``chat``, ``responses``.
+    """
 
     base_url: str = ""
     api_key_env: str = ""
@@ -85,11 +100,18 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     permission_mode: str = ""
     args: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
-    timeout: float = 3600.0
+    timeout: Positive = 3600.0
 
 
 class PhaseSkips(msgspec.Struct, frozen=True, kw_only=True):
-    """GSD's ``phases``, as far as it says which units a plan has. Filled from ``token_profile`` where not said."""
+    """GSD's ``phases``, as far as it says which units a plan has. Filled from ``token_profile`` where not said.
+
+    Attributes:
+        skip_research: no milestone research.
+        skip_slice_research: no slice research.
+        skip_reassess: no reassessment of the roadmap.
+        skip_milestone_validation: no validation of a finished milestone.
+    """
 
     skip_research: bool = False
     skip_slice_research: bool = False
@@ -98,14 +120,31 @@ class PhaseSkips(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
-    """The ``gateway`` section."""
+    """The ``gateway`` section.
+
+    Attributes:
+        mode: ``observe`` changes nothing, ``delegated`` reroutes declared units and sub-agents, ``full`` conversations too.
+        store_prompts: keep what was asked in the ledger.
+    """
 
     mode: Literal["observe", "delegated", "full"] = "observe"
     store_prompts: bool = False
 
 
 class PostUnitHook(msgspec.Struct, frozen=True, kw_only=True):
-    """GSD's post-unit hook: a unit that runs after units of the types in `after`."""
+    """GSD's post-unit hook: a unit that runs after units of the types in `after`.
+
+    Attributes:
+        name: what the hook is called; unique.
+        after: the unit types it follows.
+        prompt: what the agent is told.
+        model: its ceiling; "" takes its trigger's.
+        max_cycles: how often it may run for one trigger, 1 to 10.
+        artifact: a file that it writes; where it exists already, the hook does not run.
+        retry_on: a file that, when the hook writes it, makes the trigger run again.
+        agent: the agent definition GSD uses.
+        enabled: false switches it off.
+    """
 
     name: str
     after: tuple[str, ...]
@@ -119,7 +158,20 @@ class PostUnitHook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreDispatchHook(msgspec.Struct, frozen=True, kw_only=True):
-    """GSD's pre-dispatch hook: modifies, skips or replaces units of the types in `before`; may name a model."""
+    """GSD's pre-dispatch hook: modifies, skips or replaces units of the types in `before`; may name a model.
+
+    Attributes:
+        name: what the hook is called; unique.
+        before: the unit types it stands before.
+        action: what it does to the unit.
+        prepend: for ``modify``: text before the prompt.
+        append: for ``modify``: text after the prompt.
+        prompt: for ``replace``: the prompt instead.
+        unit_type: for ``replace``: the unit type instead.
+        skip_if: for ``skip``: only if this file exists.
+        model: the model the unit runs on; "" leaves routing to choose.
+        enabled: false switches it off.
+    """
 
     name: str
     before: tuple[str, ...]
@@ -153,8 +205,9 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
         verification_commands: commands that check a unit's work.
         trust_plan_commands: run commands that a plan names without asking.
         phases: which units a plan leaves out.
-        post_unit_hooks: GSD's.
-        pre_dispatch_hooks: GSD's.
+        post_unit_hooks: GSD's hooks after units.
+        pre_dispatch_hooks: GSD's hooks before units.
+        dynamic_routing_reset: forget what was learned.
         origins: per dotted key (``budget_ceiling``) where it came from: ``.gsd/PREFERENCES.md:12``; no entry is a default.
         warnings: one line each: near misses, unknown models in places where they are ignored.
         files: the files that were read, the strongest first.
@@ -163,10 +216,10 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
     models: Mapping[str, ModelChoice] = {}
     dynamic_routing: DynamicRouting = DynamicRouting()
     policy: Policy = DEFAULT_POLICY
-    budget_ceiling: float | None = None
+    budget_ceiling: NotNegative | None = None
     budgets: tuple[Budget, ...] = ()
     budget_enforcement: Enforcement = "pause"
-    per_unit_cost_cap_usd: float | None = None
+    per_unit_cost_cap_usd: Positive | None = None
     providers: Mapping[str, ProviderSettings] = {}
     disabled_model_providers: tuple[str, ...] = ()
     catalog: Mapping[str, Mapping[str, object]] = {}
@@ -178,6 +231,7 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
     phases: PhaseSkips = PhaseSkips()
     post_unit_hooks: tuple[PostUnitHook, ...] = ()
     pre_dispatch_hooks: tuple[PreDispatchHook, ...] = ()
+    dynamic_routing_reset: bool = False
     origins: Mapping[str, str] = {}
     warnings: tuple[str, ...] = ()
     files: tuple[str, ...] = ()

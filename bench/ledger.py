@@ -1,0 +1,106 @@
+"""How fast a ledger of 100,000 attempts answers: ``python -m bench.ledger [attempts]``."""
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from stepdown.ledger import Attempt, Ledger, Outcome, open_ledger
+from stepdown.report.tables import Column, table
+from stepdown.units import KNOWN_TYPES, TIERS, Tokens
+
+PROJECT = "/projects/7"
+"""One of ten, so that what is asked for one project has others to pass over."""
+MODELS = ("anthropic/claude-haiku-4-5", "anthropic/claude-sonnet-4-6", "anthropic/claude-opus-4-6")
+START = 1_770_000_000.0
+EVERY = 300.0
+"""Seconds between two attempts: 100,000 of them are about a year's work."""
+RECEIPT = '{"candidates": "' + "x" * 3_000 + '"}'
+"""A decision as JSON is about 3 kB."""
+
+
+def attempt(number: int) -> Attempt:
+    return Attempt(
+        project=f"/projects/{number % 10}",
+        unit_type=KNOWN_TYPES[number % len(KNOWN_TYPES)],
+        unit_id=f"M{number // 1000:03}/S01/T{number % 1000:03}",
+        tier=TIERS[number % 3],
+        model=MODELS[number % 3],
+        ceiling=MODELS[2],
+        downgraded=number % 3 < 2,
+        decision=RECEIPT,
+        pattern=KNOWN_TYPES[number % len(KNOWN_TYPES)],
+        agent="claude",
+        started=START + number * EVERY,
+        reserved_usd=0.5,
+    )
+
+
+def outcome(number: int) -> Outcome:
+    return Outcome(
+        failure="quality" if number % 17 == 0 else None,
+        verified=True,
+        tokens=Tokens(input=50, output=5_000, cache_read=1_000_000, cache_write=40_000),
+        cost_usd=0.01 * (number % 100),
+        cost_source="reported",
+        ceiling_cost_usd=1.0,
+        requests=20,
+        finished=START + number * EVERY + 60,
+    )
+
+
+def fill(ledger: Ledger, attempts: int) -> None:
+    by_project: dict[str, list[tuple[Attempt, Outcome]]] = {}
+    for number in range(attempts):
+        one = attempt(number)
+        by_project.setdefault(one.project, []).append((one, outcome(number)))
+    for project, records in by_project.items():
+        ledger.import_records(project, "bench", records)
+
+
+def median(call: Callable[[], object], times: int) -> float:
+    """Seconds."""
+    taken = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - begun)
+    return statistics.median(taken)
+
+
+def measurements(path: Path, attempts: int) -> list[tuple[str, float]]:
+    with open_ledger(str(path)) as ledger:
+        fill(ledger, attempts)
+        now = START + attempts * EVERY
+
+        def begin_and_settle() -> None:
+            ledger.settle(ledger.begin(attempt(attempts)), outcome(attempts))
+
+        found = [
+            ("begin + settle", median(begin_and_settle, 200)),
+            ("spent, whole project", median(lambda: ledger.spent(PROJECT), 50)),
+            ("spent, last 5 hours", median(lambda: ledger.spent(PROJECT, since=now - 5 * 3600), 50)),
+            ("spent, last month, all projects", median(lambda: ledger.spent(since=now - 30 * 86_400 - 7), 50)),
+            ("breakdown by tier, one project", median(lambda: ledger.breakdown("tier", PROJECT), 20)),
+            ("breakdown by model, all projects", median(lambda: ledger.breakdown("model"), 20)),
+            ("records, newest 20", median(lambda: ledger.records(PROJECT, limit=20), 50)),
+            ("expectations", median(ledger.expectations, 50)),
+        ]
+    return [*found, ("open + close", median(lambda: open_ledger(str(path)).close(), 50))]
+
+
+def main() -> None:
+    attempts = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "ledger.db"
+        found = measurements(path, attempts)
+        size = path.stat().st_size / 1e6
+    print(f"A ledger of {attempts:,} attempts, {size:,.0f} MB; medians")
+    rows = [[name, f"{seconds * 1e3:.3f}"] for name, seconds in found]
+    print("\n".join(table([Column(title="call"), Column(title="ms", right=True)], rows)))
+
+
+if __name__ == "__main__":
+    main()

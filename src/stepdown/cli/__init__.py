@@ -1,0 +1,75 @@
+"""The command line: one module per command, imported when that command runs.
+
+Exit codes: 0 done; 1 a unit failed; 2 a call or preferences that cannot be understood; 3 no readable plan; 4 the ledger cannot
+be used; 5 the agent cannot be used; 6 a budget is used up; 7 a provider does not answer; 130 stopped with ctrl-C.
+"""
+
+import importlib
+import os
+import sys
+from typing import Final
+
+import click
+
+from stepdown.errors import StepdownError
+
+COMMANDS: Final = {
+    "plan": "List a plan's units with the model each would run on, and why. Spends nothing.",
+    "decide": "Decide one unit: the receipt, what was considered, and what would flip it.",
+    "run": "Run a plan's pending units, each on its model.",
+    "status": "Budgets, what is running, what was spent lately.",
+    "report": "What was spent, by tier, type and model, and what routing saved.",
+    "models": "The models there are: tier, window, price, and which may take part.",
+    "preferences": "The effective preferences and where each value comes from.",
+    "doctor": "Look for what is missing or wrong, and name the fix.",
+    "practice": "Start the practice provider: a real server on loopback, no key, nothing spent.",
+}
+
+
+class _Commands(click.Group):
+    """A group that knows its commands' names and help without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  (click's signature)
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"stepdown.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  (click's signature)
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib  # noqa: PLC0415  (only for a mistyped command)
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(COMMANDS)}"
+            raise click.UsageError(f"there is no command '{args[0]}'; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="stepdown", message="stepdown %(version)s")
+def stepdown() -> None:
+    """Runs every unit of coding-agent work on the cheapest model that can do it, never on a dearer one than you chose."""
+
+
+def main() -> None:
+    """The `stepdown` program."""
+    try:
+        stepdown(prog_name="stepdown")
+    except StepdownError as error:
+        for line in str(error).splitlines():
+            click.echo(f"stepdown: {line}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has closed it (`| head`). Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,171 @@
+"""``stepdown doctor``: looks for what is missing or wrong, and names the fix."""
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import click
+import msgspec
+
+from stepdown.agents import AGENTS, open_agent
+from stepdown.candidates import Market
+from stepdown.catalog import Catalog
+from stepdown.cli.screen import print_json
+from stepdown.cli.workspace import TREE
+from stepdown.errors import StepdownError
+from stepdown.ledger import ledger_location, open_ledger
+from stepdown.plans import GsdPlan
+from stepdown.plans.source import pending
+from stepdown.preferences import Preferences, load_preferences
+from stepdown.providers import unused_keys
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at.
+
+    Attributes:
+        state: ``ok``; ``note`` (works, but worth knowing); ``wrong`` (something will not work).
+        subject: what was looked at.
+        text: what was found.
+        fix: what to do; "" where nothing is to be done.
+    """
+
+    state: Literal["ok", "note", "wrong"]
+    subject: str
+    text: str
+    fix: str = ""
+
+
+@click.command("doctor", short_help="Look for what is missing or wrong, and name the fix.")
+@click.argument("path", type=TREE, default=".")
+@click.option("--json", "json_", is_flag=True, help="A JSON list.")
+def command(*, path: Path, json_: bool) -> None:
+    """Check the installation and the project at PATH. Exit code 1 when something will not work."""
+    findings = list(examine(path.resolve()))
+    if json_:
+        print_json(findings)
+    else:
+        marks = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
+        for finding in findings:
+            click.echo(f"{marks[finding.state]} {finding.subject}: {finding.text}")
+            if finding.fix:
+                click.echo(f"      fix: {finding.fix}")
+    if any(finding.state == "wrong" for finding in findings):
+        raise SystemExit(1)
+
+
+def examine(root: Path) -> Iterator[Finding]:
+    """Everything there is to check, the foundations first."""
+    yield Finding("ok", "python", f"{platform.python_version()}")
+    yield from _ledger()
+    catalog = Catalog.load()
+    try:
+        preferences = load_preferences(root, catalog=catalog)
+    except StepdownError as error:
+        for line in str(error).splitlines():
+            yield Finding("wrong", "preferences", line, "mend that line; `stepdown preferences` shows the result")
+        preferences = Preferences()
+    else:
+        yield from _preferences(preferences)
+    yield from _plan(root)
+    try:
+        catalog = Catalog.load(preferences.catalog)
+    except StepdownError as error:
+        yield Finding("wrong", "catalogue", str(error), "mend the `catalog` section of the preferences")
+    yield Finding("ok", "catalogue", f"{len(catalog.models)} models")
+    yield from _models(preferences, catalog)
+    yield from _agents(preferences)
+    yield _git(root)
+
+
+def _ledger() -> Iterator[Finding]:
+    where = ledger_location()
+    try:
+        with open_ledger(create=False) as ledger:
+            spent = ledger.spent()
+            blocks = ledger.blocks(time.time())
+    except StepdownError as error:
+        yield Finding("wrong", "ledger", str(error))
+        return
+    yield Finding("ok", "ledger", f"{where}, {spent.attempts} attempts")
+    for block in blocks:
+        yield Finding("note", "ledger", f"{block.model} is blocked: {block.reason}")
+
+
+def _preferences(preferences: Preferences) -> Iterator[Finding]:
+    if not preferences.files:
+        yield Finding(
+            "note",
+            "preferences",
+            "there are none",
+            "write .gsd/PREFERENCES.md (or stepdown.yaml): `models` and `dynamic_routing`",
+        )
+    else:
+        yield Finding("ok", "preferences", ", ".join(preferences.files))
+    for warning in preferences.warnings:
+        yield Finding("note", "preferences", warning)
+    if preferences.files and not preferences.dynamic_routing.enabled:
+        yield Finding("note", "routing", "is off: decisions are only shown", "set dynamic_routing: {enabled: true}")
+
+
+def _plan(root: Path) -> Iterator[Finding]:
+    try:
+        units = list(GsdPlan.open(root).units())
+    except StepdownError as error:
+        yield Finding("note", "plan", str(error))
+        return
+    yield Finding("ok", "plan", f"{len(units)} units, {len(pending(units))} pending")
+
+
+def _models(preferences: Preferences, catalog: Catalog) -> Iterator[Finding]:
+    """Whether the models that are set are known, and which keys lie unused."""
+    market = Market(preferences, catalog)
+    if not preferences.models:
+        yield Finding(
+            "note", "models", "none is set, so nothing has a ceiling and nothing is routed", "set `models` in the preferences"
+        )
+    for key, choice in preferences.models.items():
+        ceiling = market.ceiling(choice, key)
+        if not ceiling.known:
+            near = catalog.nearest(choice.model)
+            hint = f"the nearest name is {near}" if near else "describe it under `catalog`"
+            yield Finding(
+                "note", f"models.{key}", f"{choice.model} is not in the catalogue: used as named, never rerouted", hint
+            )
+        elif ceiling.model.price is None:
+            yield Finding(
+                "note",
+                f"models.{key}",
+                f"{ceiling.model.ref} has no known price: nothing is known to be cheaper",
+                "give one under `catalog`",
+            )
+    for name, provider in unused_keys(os.environ, preferences, catalog):
+        yield Finding(
+            "note", "keys", f"{name} is set, but {provider} takes no part", f"list {provider} under `providers` to let it"
+        )
+
+
+def _agents(preferences: Preferences) -> Iterator[Finding]:
+    for name in AGENTS:
+        if name == "command" and not preferences.agents.get("command"):
+            continue
+        try:
+            missing = open_agent(name, preferences).check()
+        except StepdownError as error:
+            missing = str(error)
+        if missing:
+            # An agent that nobody asked for may well be missing.
+            yield Finding("wrong" if name in preferences.agents else "note", f"agent {name}", missing)
+        else:
+            yield Finding("ok", f"agent {name}", "ready")
+
+
+def _git(root: Path) -> Finding:
+    if shutil.which("git") is None:
+        return Finding("note", "git", "is not installed: work cannot be set apart or undone", "install git")
+    inside = any((parent / ".git").exists() for parent in (root, *root.parents))
+    return Finding("ok", "git", "here") if inside else Finding("note", "git", "this project is not in a repository", "git init")

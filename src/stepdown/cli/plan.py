@@ -1,0 +1,93 @@
+"""``stepdown plan``: every unit of a plan with the model it would run on. Spends nothing, writes nothing."""
+
+import time
+from pathlib import Path
+
+import click
+
+from stepdown.cli.receipts import as_json, reason, shown
+from stepdown.cli.screen import print_json, print_table
+from stepdown.cli.workspace import TREE, Workspace, ledger_for_reading, open_workspace
+from stepdown.context import build_context
+from stepdown.decision import Decision
+from stepdown.report.money import dollars
+from stepdown.report.tables import Column
+from stepdown.units import Unit
+
+
+@click.command("plan", short_help="List a plan's units with the model each would run on.")
+@click.argument("path", type=TREE, default=".")
+@click.option("--all", "everything", is_flag=True, help="Finished units too.")
+@click.option("--json", "json_", is_flag=True, help="A JSON list, one object a unit.")
+@click.option("--assume", type=TREE, metavar="FILE", help="Preferences to use instead of the project's own.")
+@click.option("--ceiling", metavar="MODEL", default="", help="Assume this model is set for every phase.")
+def command(*, path: Path, everything: bool, json_: bool, assume: Path | None, ceiling: str) -> None:
+    """List every pending unit of the plan at PATH with the model it would run on, and why. Spends nothing."""
+    workspace = open_workspace(path, assume=assume, ceiling=ceiling)
+    with ledger_for_reading() as ledger:
+        context = build_context(ledger, workspace.preferences, project=workspace.plan.project, now=time.time())
+    units = list(workspace.plan.units())
+    listed = [(unit, workspace.router.decide(unit, context)) for unit in units if everything or not unit.done]
+    if json_:
+        rows = [as_json(unit, decision) for unit, decision in listed]
+        print_json(rows)
+        return
+    if not units:
+        click.echo(f"{workspace.root}: the plan has no units yet")
+    elif not listed:
+        click.echo(f"{workspace.root.name}: all {len(units)} units are done; --all lists them")
+    else:
+        _print(workspace, listed, everything=everything)
+
+
+def _print(workspace: Workspace, listed: list[tuple[Unit, Decision]], *, everything: bool) -> None:
+    rows = [_row(unit, decision) for unit, decision in listed]
+    columns = [
+        Column(),
+        Column(title="unit"),
+        Column(title="title", shrinks=True),
+        Column(title="model"),
+        Column(title="cost", right=True),
+        Column(title="ceiling", right=True),
+        Column(title="why", shrinks=True),
+    ]
+    print_table(columns, rows)
+    click.echo("")
+    for line in _summary(workspace, listed, everything=everything):
+        click.echo(line)
+
+
+def _row(unit: Unit, decision: Decision) -> tuple[str, ...]:
+    seen = shown(decision)
+    return (
+        ("✓ " if unit.done else "") + seen.tier.badge,
+        f"{unit.type} {unit.id}",
+        unit.title,
+        seen.model or "-",
+        dollars(seen.expected_cost, estimated=True),
+        dollars(seen.ceiling_cost, estimated=True) if seen.downgraded else "=",
+        decision.refused or reason(decision).removeprefix("off: "),
+    )
+
+
+def _summary(workspace: Workspace, listed: list[tuple[Unit, Decision]], *, everything: bool) -> list[str]:
+    """What it comes to, and what to do next."""
+    decisions = [shown(decision) for _, decision in listed]
+    down = sum(decision.downgraded for decision in decisions)
+    known = [d for d in decisions if d.expected_cost is not None and d.ceiling_cost is not None]
+    cost = sum(d.expected_cost or 0.0 for d in known)
+    ceiling = sum(d.ceiling_cost or 0.0 for d in known)
+    what = "units" if everything else "pending units"
+    lines = [f"{len(listed)} {what}, {down} of them on less than their ceiling."]
+    if known:
+        saved = f", {1 - cost / ceiling:.0%} less" if ceiling > 0 and cost < ceiling else ""
+        lines[0] += (
+            f" Expected {dollars(cost, estimated=True)} instead of {dollars(ceiling, estimated=True)}{saved} (estimated)."
+        )
+    if len(known) < len(listed):
+        lines.append(f"{len(listed) - len(known)} units have no known cost and are not in that sum.")
+    if any(decision.unchanged == "no ceiling" for decision in decisions):
+        lines.append("No model is set for some phases: set `models` in .gsd/PREFERENCES.md, or look with --ceiling MODEL.")
+    elif not workspace.preferences.dynamic_routing.enabled:
+        lines.append("Routing is off, so this is what it would choose. Turn it on: dynamic_routing: {enabled: true}.")
+    return lines

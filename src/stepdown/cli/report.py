@@ -1,0 +1,28 @@
+"""``stepdown report``: what was spent, on what, and what routing saved."""
+
+from pathlib import Path
+
+import click
+
+from stepdown.cli.screen import color, print_json, width
+from stepdown.cli.workspace import TREE, import_past, open_workspace
+from stepdown.ledger import open_ledger
+from stepdown.report.spending import render_text, spending_report
+
+
+@click.command("report", short_help="What was spent, and what routing saved.")
+@click.argument("path", type=TREE, default=".")
+@click.option("--everything", is_flag=True, help="All projects of the ledger, not just the one at PATH.")
+@click.option("--json", "json_", is_flag=True, help="A JSON object.")
+def command(*, path: Path, everything: bool, json_: bool) -> None:
+    """Show what the units of the project at PATH cost. What GSD recorded of its past (`.gsd/metrics.json`) is read in first."""
+    workspace = None if everything else open_workspace(path)
+    with open_ledger() as ledger:
+        notes = () if workspace is None else import_past(ledger, workspace)
+        report = spending_report(ledger, None if workspace is None else workspace.plan.project)
+    for note in notes:
+        click.echo(f"stepdown: {note}", err=True)
+    if json_:
+        print_json(report.as_json())
+    else:
+        click.echo(render_text(report, width=width() or 100, color=color()))

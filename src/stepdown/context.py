@@ -1,0 +1,91 @@
+"""From the world to the pure core: ledger, preferences and clock make a `Context`. The only bridge between them."""
+
+from collections.abc import Iterable
+
+from stepdown.budget import window_start
+from stepdown.decision import Context, Meter
+from stepdown.ledger.port import Ledger, PlanMeter
+from stepdown.preferences.schema import Budget, Preferences
+
+_LENGTH = {"5h": 5 * 3600.0, "day": 24 * 3600.0, "week": 7 * 24 * 3600.0}
+
+
+def build_context(
+    ledger: Ledger,
+    preferences: Preferences,
+    *,
+    project: str,
+    now: float,
+    providers: frozenset[str] | None = None,
+    agent_model: str = "",
+) -> Context:
+    """What routing is told.
+
+    Args:
+        ledger: what happened so far.
+        preferences: what the user wants; the budgets and thresholds of it.
+        project: `PlanSource.project`: whose spending counts towards a budget per project.
+        now: seconds since the epoch.
+        providers: what the agent that will do the work can reach (`Agent.providers`).
+        agent_model: the model the agent itself is configured with.
+    """
+    evidence = ledger.evidence(limit=preferences.policy.evidence_window)
+    return Context(
+        now=now,
+        meters=tuple(meters(ledger, preferences, project, now)),
+        evidence={name: tuple(events) for name, events in evidence.items()},
+        expectations=ledger.expectations(),
+        blocked={block.model: block.reason for block in ledger.blocks(now)},
+        providers=providers,
+        agent_model=agent_model,
+    )
+
+
+def meters(ledger: Ledger, preferences: Preferences, project: str, now: float) -> Iterable[Meter]:
+    """The budgets, as far as each is used."""
+    hard = preferences.budget_enforcement != "warn"
+    if preferences.budget_ceiling is not None:
+        ceiling = Budget(unit="usd", limit=preferences.budget_ceiling, window="project")
+        yield _meter("budget_ceiling", ceiling, ledger, project, now, hard=hard)
+    for number, budget in enumerate(preferences.budgets):
+        if budget.unit == "plan":
+            yield from _plan(budget, ledger.plan_meters(), now, hard=hard)
+        else:
+            yield _meter(f"budgets[{number}]", budget, ledger, project, now, hard=hard)
+
+
+def _meter(name: str, budget: Budget, ledger: Ledger, project: str, now: float, *, hard: bool) -> Meter:
+    """A budget in dollars, tokens or requests: what the project's attempts used since its window began."""
+    start = window_start(budget.window, now)
+    spent = ledger.spent(project, since=start)
+    amount = {"usd": spent.usd, "tokens": float(spent.tokens), "requests": float(spent.requests)}[budget.unit]
+    shown = (
+        f"${amount:.2f} of ${budget.limit:.2f}"
+        if budget.unit == "usd"
+        else f"{amount:,.0f} of {budget.limit:,.0f} {budget.unit}"
+    )
+    unpriced = budget.unit == "usd" and spent.unpriced
+    length = _LENGTH.get(budget.window)
+    return Meter(
+        name=name,
+        used=amount / budget.limit if budget.limit > 0 else 1.0,
+        hard=hard,
+        detail=shown + (f", and {spent.unpriced} attempts of unknown cost" if unpriced else ""),
+        provenance="estimated" if unpriced else "measured",
+        remaining=max(0.0, budget.limit - amount) if budget.unit == "usd" else None,
+        seconds_left=None if length is None else max(0.0, start + length - now),
+    )
+
+
+def _plan(budget: Budget, meters: Iterable[PlanMeter], now: float, *, hard: bool) -> Iterable[Meter]:
+    """A subscription's own meter, as it last reported it; one whose window has begun anew since says nothing."""
+    for meter in meters:
+        if meter.window != budget.window or (meter.resets is not None and meter.resets <= now):
+            continue
+        yield Meter(
+            name=f"{meter.window} plan ({meter.provider})",
+            used=meter.used / budget.limit if budget.limit > 0 else 1.0,
+            hard=hard,
+            detail=f"{meter.used:.0%} of the {meter.window} window",
+            seconds_left=None if meter.resets is None else meter.resets - now,
+        )

@@ -1,0 +1,1 @@
+"""Doing the work: one unit through its agent (`loop`), told what to do (`prompts`)."""

@@ -1,0 +1,214 @@
+"""The ledger's plain twin: lists and loops, gone when the program ends. For tests, for ``memory:``, for what only reads."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self
+
+import msgspec
+
+from stepdown.errors import LedgerError
+from stepdown.ledger.port import (
+    Attempt,
+    Block,
+    Evidence,
+    Expectation,
+    Line,
+    Outcome,
+    PlanMeter,
+    Record,
+    Spent,
+)
+from stepdown.ledger.rules import (
+    accepted_attempt,
+    accepted_block,
+    accepted_evidence,
+    accepted_import,
+    accepted_meter,
+    accepted_outcome,
+    check_group,
+    clean,
+    day_name,
+    day_of,
+    evidence_order,
+)
+from stepdown.units import Tokens
+
+_GROUPED_BY: dict[str, Callable[[Attempt], str]] = {
+    "tier": lambda attempt: str(attempt.tier or ""),
+    "type": lambda attempt: attempt.unit_type,
+    "model": lambda attempt: attempt.model,
+    "agent": lambda attempt: attempt.agent,
+    "project": lambda attempt: attempt.project,
+    "day": lambda attempt: day_name(day_of(attempt.started)),
+}
+
+
+class MemoryLedger:
+    """A `Ledger` that remembers as long as the program runs. What it says is what every other ledger has to say."""
+
+    def __init__(self) -> None:
+        self._records: dict[int, Record] = {}
+        self._evidence: dict[tuple[object, ...], Evidence] = {}
+        self._blocks: dict[str, Block] = {}
+        self._meters: dict[tuple[str, str], PlanMeter] = {}
+
+    def begin(self, attempt: Attempt) -> int:
+        """See `Ledger.begin`."""
+        return self._add(accepted_attempt(attempt), "run")
+
+    def settle(self, attempt_id: int, outcome: Outcome) -> None:
+        """See `Ledger.settle`."""
+        accepted = accepted_outcome(outcome)
+        record = self._records.get(attempt_id)
+        if record is None:
+            raise LedgerError(f"there is no attempt {attempt_id} in the ledger")
+        if record.outcome is not None:
+            raise LedgerError(f"attempt {attempt_id} has ended already")
+        self._records[attempt_id] = msgspec.structs.replace(record, outcome=accepted)
+
+    def records(self, project: str | None = None, *, limit: int | None = None) -> Sequence[Record]:
+        """See `Ledger.records`."""
+        newest = sorted(self._of(project), key=lambda record: (record.attempt.started, record.id), reverse=True)
+        return newest if limit is None else newest[: max(0, limit)]
+
+    def spent(self, project: str | None = None, *, since: float = 0.0) -> Spent:
+        """See `Ledger.spent`."""
+        usd, tokens, requests, unpriced, attempts = 0.0, 0, 0, 0, 0
+        for record in self._of(project):
+            if record.attempt.started < since:
+                continue
+            attempts += 1
+            if record.outcome is None:
+                usd += record.attempt.reserved_usd
+                continue
+            usd += record.outcome.cost_usd or 0.0
+            unpriced += record.outcome.cost_usd is None
+            tokens += record.outcome.tokens.total if record.outcome.tokens else 0
+            requests += record.outcome.requests or 0
+        return Spent(usd=usd, tokens=tokens, requests=requests, unpriced=unpriced, attempts=attempts)
+
+    def breakdown(self, by: str, project: str | None = None) -> Sequence[Line]:
+        """See `Ledger.breakdown`."""
+        check_group(by)
+        groups: defaultdict[str, list[tuple[Attempt, Outcome]]] = defaultdict(list)
+        for record in self._of(project):
+            if record.outcome is not None:
+                groups[_GROUPED_BY[by](record.attempt)].append((record.attempt, record.outcome))
+        return sorted((_line(key, ended) for key, ended in groups.items()), key=lambda line: (-line.usd, line.key))
+
+    def expectations(self) -> Mapping[tuple[str, str], Expectation]:
+        """See `Ledger.expectations`."""
+        groups: defaultdict[tuple[str, str], list[tuple[Tokens, int | None]]] = defaultdict(list)
+        for attempt, outcome in ((record.attempt, record.outcome) for record in self._records.values()):
+            if attempt.model and outcome is not None and outcome.failure is None and outcome.tokens is not None:
+                groups[attempt.unit_type, attempt.model].append((outcome.tokens, outcome.requests))
+        return {key: _expectation(used) for key, used in groups.items()}
+
+    def add_evidence(self, events: Sequence[Evidence]) -> None:
+        """See `Ledger.add_evidence`."""
+        for event in [accepted_evidence(event) for event in events]:
+            key = (event.pattern, event.tier, event.at, event.project, event.unit_id, event.source)
+            self._evidence.setdefault(key, event)
+
+    def evidence(self, *, limit: int = 50) -> Mapping[str, Sequence[Evidence]]:
+        """See `Ledger.evidence`."""
+        groups: defaultdict[tuple[str, str], list[Evidence]] = defaultdict(list)
+        for event in self._evidence.values():
+            groups[event.pattern, event.tier.value].append(event)
+        patterns: defaultdict[str, list[Evidence]] = defaultdict(list)
+        for (pattern, _), events in groups.items():
+            newest = sorted(events, key=evidence_order, reverse=True)[: max(0, limit)]
+            patterns[pattern].extend(newest)
+        return {pattern: tuple(sorted(events, key=evidence_order)) for pattern, events in patterns.items() if events}
+
+    def block(self, block: Block) -> None:
+        """See `Ledger.block`."""
+        accepted = accepted_block(block)
+        self._blocks[accepted.model] = accepted
+
+    def blocks(self, now: float) -> Sequence[Block]:
+        """See `Ledger.blocks`."""
+        return sorted((block for block in self._blocks.values() if block.until > now), key=lambda block: block.model)
+
+    def unblock(self, model: str | None = None) -> int:
+        """See `Ledger.unblock`."""
+        cleared = list(self._blocks) if model is None else [name for name in self._blocks if name == clean(model)]
+        for name in cleared:
+            del self._blocks[name]
+        return len(cleared)
+
+    def set_plan_meter(self, meter: PlanMeter) -> None:
+        """See `Ledger.set_plan_meter`."""
+        accepted = accepted_meter(meter)
+        known = self._meters.get((accepted.provider, accepted.window))
+        if known is None or accepted.at >= known.at:
+            self._meters[accepted.provider, accepted.window] = accepted
+
+    def plan_meters(self) -> Sequence[PlanMeter]:
+        """See `Ledger.plan_meters`."""
+        return [meter for _, meter in sorted(self._meters.items())]
+
+    def import_records(self, project: str, source: str, records: Sequence[tuple[Attempt, Outcome]]) -> int:
+        """See `Ledger.import_records`."""
+        known = {_identity(record.source, record.attempt) for record in self._records.values()}
+        new = 0
+        for attempt, outcome in accepted_import(project, source, records):
+            identity = _identity(source, attempt)
+            if identity not in known:
+                known.add(identity)
+                self.settle(self._add(attempt, source), outcome)
+                new += 1
+        return new
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _add(self, attempt: Attempt, source: str) -> int:
+        attempt_id = len(self._records) + 1
+        self._records[attempt_id] = Record(id=attempt_id, attempt=attempt, source=source)
+        return attempt_id
+
+    def _of(self, project: str | None) -> list[Record]:
+        wanted = None if project is None else clean(project)
+        return [record for record in self._records.values() if wanted is None or record.attempt.project == wanted]
+
+
+def _identity(source: str, attempt: Attempt) -> tuple[object, ...]:
+    """What makes an imported attempt the same one as before."""
+    return (source, attempt.project, attempt.unit_type, attempt.unit_id, attempt.started)
+
+
+def _line(key: str, ended: Sequence[tuple[Attempt, Outcome]]) -> Line:
+    outcomes = [outcome for _, outcome in ended]
+    comparable = [
+        (outcome.cost_usd, outcome.ceiling_cost_usd)
+        for outcome in outcomes
+        if outcome.cost_usd is not None and outcome.ceiling_cost_usd is not None
+    ]
+    return Line(
+        key=key,
+        attempts=len(ended),
+        failed=sum(outcome.failure is not None for outcome in outcomes),
+        unverified=sum(outcome.failure is None and outcome.verified is None for outcome in outcomes),
+        downgraded=sum(attempt.downgraded for attempt, _ in ended),
+        unpriced=sum(outcome.cost_usd is None for outcome in outcomes),
+        usd=sum(outcome.cost_usd or 0.0 for outcome in outcomes),
+        ceiling_usd=sum(ceiling for _, ceiling in comparable),
+        comparable_usd=sum(cost for cost, _ in comparable),
+        tokens=sum((outcome.tokens for outcome in outcomes if outcome.tokens is not None), Tokens()),
+    )
+
+
+def _expectation(used: Sequence[tuple[Tokens, int | None]]) -> Expectation:
+    requests = [count for _, count in used if count is not None]
+    return Expectation(
+        tokens=sum((tokens for tokens, _ in used), Tokens()).scaled(1 / len(used)),
+        requests=sum(requests) / len(requests) if requests else None,
+        units=len(used),
+    )

@@ -1,0 +1,88 @@
+"""`open_ledger`: from an address to a ledger."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from stepdown.errors import LedgerError
+from stepdown.ledger.port import Ledger
+
+BUSY_SECONDS = 5.0
+"""How long a call waits for another process that is writing, in seconds; a write itself takes well under a millisecond."""
+
+
+def open_ledger(
+    url: str | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    create: bool = True,
+    busy_seconds: float = BUSY_SECONDS,
+) -> Ledger:
+    """Open a ledger; use it as a context manager or close it.
+
+    Args:
+        url: a path, ``sqlite:PATH``, or ``memory:``; None takes ``STEPDOWN_LEDGER`` from `environ`, else ``ledger.db`` in the
+            directory ``STEPDOWN_HOME``, else ``~/.stepdown/ledger.db``.
+        environ: the environment to look in.
+        create: make the file where there is none; False gives an empty ledger in memory instead, so that a command which only
+            reads leaves nothing behind.
+        busy_seconds: how long to wait for another process that is writing.
+
+    Raises:
+        LedgerError: it cannot be used: not a ledger, from a newer stepdown, locked, not permitted, an address of another kind.
+    """
+    address = url or environ.get("STEPDOWN_LEDGER") or str(_home(environ) / "ledger.db")
+    if address in {"memory:", ":memory:"}:
+        return _memory()
+    path = _path(address, environ)
+    if not create and not path.exists():
+        return _memory()
+    # sqlite3 costs 5 ms to import: commands that never open a ledger do not pay for it.
+    from stepdown.ledger.sqlite import SqliteLedger  # noqa: PLC0415 - see the line above
+
+    return SqliteLedger(path, busy_seconds=busy_seconds)
+
+
+def _memory() -> Ledger:
+    from stepdown.ledger.memory import MemoryLedger  # noqa: PLC0415 - only where one is asked for
+
+    return MemoryLedger()
+
+
+def _user_home(environ: Mapping[str, str]) -> Path:
+    try:
+        return Path(environ.get("HOME") or Path.home())
+    except RuntimeError as error:
+        raise LedgerError("there is no home directory for the ledger: set STEPDOWN_LEDGER to a file") from error
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    """The directory for what stepdown keeps itself."""
+    named = environ.get("STEPDOWN_HOME")
+    return _expanded(named, environ) if named else _user_home(environ) / ".stepdown"
+
+
+def _expanded(text: str, environ: Mapping[str, str]) -> Path:
+    # A shell does not expand ~ behind "sqlite:", and a service manager never does.
+    if text == "~" or text.startswith("~/"):
+        return _user_home(environ) / text[2:]
+    return Path(text)
+
+
+def _path(address: str, environ: Mapping[str, str]) -> Path:
+    if "\0" in address:
+        raise LedgerError("the ledger's address contains a NUL byte: set STEPDOWN_LEDGER to a file")
+    kind = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", address)
+    if kind is None:
+        return _expanded(address, environ)
+    scheme = kind[1].lower()
+    if scheme == "sqlite":
+        rest = address[kind.end() :].removeprefix("//")
+        if not rest:
+            raise LedgerError(f"'{address}' names no file: write sqlite:PATH")
+        return _expanded(rest, environ)
+    if scheme in {"postgresql", "postgres"}:
+        # The address may hold a password, so it is not repeated here.
+        raise LedgerError("a PostgreSQL ledger is not supported in this version: set STEPDOWN_LEDGER to a file or sqlite:PATH")
+    raise LedgerError(f"a ledger cannot be opened at '{scheme}:...': use a path, sqlite:PATH or memory:")

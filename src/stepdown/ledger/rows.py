@@ -1,0 +1,137 @@
+"""How the ledger's records stand in SQLite's rows, both ways; the order of columns is decided here alone. Pure."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from stepdown.ledger.port import Attempt, Evidence, Line, Outcome, Record
+from stepdown.units import Tier, Tokens
+
+ATTEMPT: Final = (
+    "project, unit_type, unit_id, title, tier, model, ceiling, downgraded, reason, decision, pattern, agent, started, "
+    "reserved_usd, expected_input, expected_output, expected_cache_read, expected_cache_write"
+)
+"""The columns of an `Attempt`: 18."""
+OUTCOME: Final = (
+    "finished, failure, message, verified, input, output, cache_read, cache_write, cost_usd, cost_source, "
+    "ceiling_cost_usd, requests"
+)
+"""The columns of an `Outcome`: 12, all NULL while the attempt runs."""
+EVIDENCE: Final = "pattern, tier, at, project, unit_id, source, model, success, weight"
+LINE: Final = (
+    "sum(attempts), sum(failed), sum(unverified), sum(downgraded), sum(unpriced), total(usd), total(ceiling_usd), "
+    "total(comparable_usd), sum(input), sum(output), sum(cache_read), sum(cache_write)"
+)
+"""The sums of a `Line`, over the table ``sums``."""
+
+Values = tuple[object, ...]
+Row = Sequence[Any]
+"""What SQLite hands over; the schema says what is in it."""
+
+
+def attempt_values(attempt: Attempt) -> Values:
+    """In the order of `ATTEMPT`."""
+    expected = attempt.expected
+    return (
+        *(attempt.project, attempt.unit_type, attempt.unit_id, attempt.title, str(attempt.tier or ""), attempt.model),
+        *(attempt.ceiling, attempt.downgraded, attempt.reason, attempt.decision, attempt.pattern, attempt.agent),
+        *(attempt.started, attempt.reserved_usd),
+        *(expected.input, expected.output, expected.cache_read, expected.cache_write),
+    )
+
+
+def outcome_values(outcome: Outcome) -> Values:
+    """In the order of `OUTCOME`."""
+    used = outcome.tokens
+    tokens = (None,) * 4 if used is None else (used.input, used.output, used.cache_read, used.cache_write)
+    return (
+        *(outcome.finished, outcome.failure, outcome.message, outcome.verified, *tokens),
+        *(outcome.cost_usd, outcome.cost_source, outcome.ceiling_cost_usd, outcome.requests),
+    )
+
+
+def evidence_values(event: Evidence) -> Values:
+    """In the order of `EVIDENCE`."""
+    key = (event.pattern, event.tier.value, event.at, event.project, event.unit_id, event.source)
+    return (*key, event.model, event.success, event.weight)
+
+
+def record_of(row: Row) -> Record:
+    """From ``id, source``, `ATTEMPT`, `OUTCOME`."""
+    return Record(id=row[0], source=row[1], attempt=_attempt(row[2:20]), outcome=_outcome(row[20:]))
+
+
+def line_of(key: str, row: Row) -> Line:
+    """From `LINE`."""
+    attempts, failed, unverified, downgraded, unpriced, usd, ceiling_usd, comparable_usd, *tokens = row
+    return Line(
+        key=key,
+        attempts=attempts,
+        failed=failed,
+        unverified=unverified,
+        downgraded=downgraded,
+        unpriced=unpriced,
+        usd=usd,
+        ceiling_usd=ceiling_usd,
+        comparable_usd=comparable_usd,
+        tokens=tokens_of(tokens),
+    )
+
+
+def event_of(row: Row) -> Evidence:
+    """From `EVIDENCE`."""
+    pattern, tier, at, project, unit_id, source, model, success, weight = row
+    return Evidence(
+        at=at,
+        pattern=pattern,
+        tier=Tier(tier),
+        model=model,
+        success=bool(success),
+        weight=weight,
+        source=source,
+        project=project,
+        unit_id=unit_id,
+    )
+
+
+def tokens_of(row: Row) -> Tokens:
+    """From ``input, output, cache_read, cache_write``."""
+    return Tokens(input=row[0], output=row[1], cache_read=row[2], cache_write=row[3])
+
+
+def _attempt(row: Row) -> Attempt:
+    project, unit_type, unit_id, title, tier, model, ceiling, downgraded, reason, decision, pattern, agent, *rest = row
+    started, reserved_usd, *expected = rest
+    return Attempt(
+        project=project,
+        unit_type=unit_type,
+        unit_id=unit_id,
+        title=title,
+        tier=Tier(tier) if tier else None,
+        model=model,
+        ceiling=ceiling,
+        downgraded=bool(downgraded),
+        reason=reason,
+        decision=decision,
+        pattern=pattern,
+        agent=agent,
+        started=started,
+        reserved_usd=reserved_usd,
+        expected=tokens_of(expected),
+    )
+
+
+def _outcome(row: Row) -> Outcome | None:
+    finished, failure, message, verified, *tokens, cost_usd, cost_source, ceiling_cost_usd, requests = row
+    if finished is None:
+        return None
+    return Outcome(
+        failure=failure,
+        message=message,
+        verified=None if verified is None else bool(verified),
+        tokens=None if tokens[0] is None else tokens_of(tokens),
+        cost_usd=cost_usd,
+        cost_source=cost_source,
+        ceiling_cost_usd=ceiling_cost_usd,
+        requests=requests,
+        finished=finished,
+    )

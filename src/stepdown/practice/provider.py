@@ -1,0 +1,211 @@
+"""The practice provider: a real HTTP server on loopback that speaks Anthropic Messages, needs no key and costs nothing.
+
+```python
+async with PracticeProvider() as provider:
+    ...  # talk to provider.url
+provider.log  # what was asked and what a bill would say
+```
+"""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import errno
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+import uvicorn
+
+from stepdown.errors import ProviderError
+from stepdown.practice.app import Desk, Served, application
+from stepdown.practice.faults import Fault, Faults
+from stepdown.practice.metering import PromptCache
+
+HOST: Final = "127.0.0.1"
+MODELS: Final = ("claude-haiku-4-5", "claude-sonnet-4-6", "claude-opus-4-6")
+"""What ``GET /v1/models`` lists. Any other name is answered as well, so that whatever was decided can be run."""
+
+LATENCY: Final = 0.03
+"""Seconds before an answer: long enough to be seen, short enough to wait for."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn inside somebody else's program: signals stay with that program, and it says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+class PracticeProvider:
+    """A provider to practise with. Start it with ``async with`` in a running loop, or with `start` in a thread of its own.
+
+    ``async with`` may be nested and repeated: the innermost keeps it running, and log, cache and faults stay.
+
+    Attributes:
+        log: every request, in order, also readable at ``GET /practice/log``.
+        faults: what is to go wrong; more can be added at any time, also by ``POST /practice/faults``.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        faults: Iterable[Fault] = (),
+        latency: float = LATENCY,
+        latencies: Mapping[str, float] | None = None,
+        models: tuple[str, ...] = MODELS,
+        context: int = 1_000_000,
+        log_file: Path | None = None,
+    ) -> None:
+        """Prepare; nothing listens yet.
+
+        Args:
+            port: where to listen on loopback; 0 takes a free one.
+            faults: what is to go wrong, see `stepdown.practice.faults`.
+            latency: seconds before an answer.
+            latencies: the same for single models.
+            models: what ``GET /v1/models`` lists.
+            context: tokens of a prompt that are accepted.
+            log_file: where to append each request as a line of JSON.
+        """
+        self.log: list[Served] = []
+        self.faults = Faults(faults)
+        self._port = port
+        self._latency = {**(latencies or {}), "": latency}
+        self._models = models
+        self._context = context
+        self._cache = PromptCache()
+        self._log_file = log_file
+        self._users = 0
+        self._socket: socket.socket | None = None
+        self._address = ""
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._closing: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+        self._stop_thread: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens: ``http://127.0.0.1:PORT``.
+
+        Raises:
+            ProviderError: it does not run.
+        """
+        if not self._address:
+            raise ProviderError("the practice provider is not running; start it first")
+        return self._address
+
+    def _record(self, served: Served) -> None:
+        self.log.append(served)
+        if self._log_file is not None:
+            with self._log_file.open("ab") as file:
+                file.write(msgspec.json.encode(served) + b"\n")
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, self._port))
+            listener.listen(128)
+        except OSError as problem:
+            listener.close()
+            why = "something else uses it" if problem.errno == errno.EADDRINUSE else problem.strerror
+            raise ProviderError(
+                f"cannot listen on {HOST}:{self._port}: {why}; take another --port, or 0 for a free one"
+            ) from problem
+        listener.setblocking(False)
+        return listener
+
+    async def __aenter__(self) -> Self:
+        self._users += 1
+        if self._users > 1:
+            return self
+        try:
+            self._socket = self._listen()
+        except ProviderError:
+            self._users -= 1
+            raise
+        self._closing = asyncio.Event()
+        desk = Desk(
+            faults=self.faults,
+            cache=self._cache,
+            record=self._record,
+            log=self.log,
+            latency=self._latency,
+            models=self._models,
+            context=self._context,
+            closing=self._closing,
+        )
+        config = uvicorn.Config(
+            application(desk),
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = _Server(config)
+        self._address = f"http://{HOST}:{self._socket.getsockname()[1]}"
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        await self._server.listening.wait()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._users -= 1
+        if self._users or self._server is None or self._serving is None or self._closing is None:
+            return
+        self._address = ""
+        self._closing.set()
+        self._server.should_exit = True
+        await self._serving
+        self._server = self._serving = self._closing = self._socket = None
+
+    def start(self) -> Self:
+        """Run in a thread of its own, for programs without a loop, until `stop`.
+
+        Raises:
+            ProviderError: the port is taken.
+        """
+        started: concurrent.futures.Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = concurrent.futures.Future()
+
+        async def serve() -> None:
+            stop = asyncio.Event()
+            try:
+                async with self:
+                    started.set_result((asyncio.get_running_loop(), stop))
+                    await stop.wait()
+            except ProviderError as problem:
+                started.set_exception(problem)
+
+        self._thread = threading.Thread(target=lambda: asyncio.run(serve()), name="practice-provider", daemon=True)
+        self._thread.start()
+        self._stop_thread = started.result()
+        return self
+
+    def stop(self) -> None:
+        """End what `start` began."""
+        if self._thread is not None and self._stop_thread is not None:
+            loop, stop = self._stop_thread
+            loop.call_soon_threadsafe(stop.set)
+            self._thread.join()
+            self._thread = self._stop_thread = None

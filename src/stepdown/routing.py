@@ -1,0 +1,331 @@
+"""`Router.decide(unit, context) -> Decision`: the pipeline of SPEC section 4. Pure: the same inputs give the same decision.
+
+The order is the specification's. Each step either settles the decision, or moves the unit's tier and says why, or does
+nothing; what the steps said stands on the receipt in that order.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from stepdown.budget import exhausted, fullest, pressure
+from stepdown.candidates import Ceiling, Market, Offer, Work
+from stepdown.catalog import Catalog, Model
+from stepdown.classify import classify, pattern
+from stepdown.decision import Candidate, Classification, Context, Decision, Needs
+from stepdown.expectations import expected_tokens
+from stepdown.fit import fit
+from stepdown.learning import adjust, failure_rate, relevant
+from stepdown.preferences.schema import ModelChoice, Preferences
+from stepdown.signals import introspect
+from stepdown.units import TIERS, Tier, Unit
+
+NOTHING_KNOWN = Context()
+
+
+class Case:
+    """One unit on its way through the pipeline: the only mutable thing in it, and gone when the decision is made."""
+
+    def __init__(self, unit: Unit, context: Context, nature: Classification, ceiling: Ceiling | None) -> None:
+        self.unit = unit
+        self.context = context
+        self.nature = nature
+        self.ceiling = ceiling
+        self.tier = nature.tier
+        self.steps: list[str] = []
+        self.work: Work | None = None
+        self.forced = False
+        """Whether pressure or a retry decided the tier, so that the balance of costs no longer does."""
+
+    def move(self, tier: Tier, why: str) -> None:
+        """Go on at `tier`."""
+        self.tier = tier
+        self.steps.append(why)
+
+
+class Router:
+    """Decides which model a unit runs on.
+
+    Args:
+        preferences: what the user wants; ``stepdown.load_preferences`` reads them from files.
+        catalog: the models there are; the shipped ones with the user's own on top if not given.
+    """
+
+    def __init__(self, preferences: Preferences, catalog: Catalog | None = None) -> None:
+        self.preferences = preferences
+        self.catalog = Catalog.load(preferences.catalog) if catalog is None else catalog
+        self.policy = preferences.policy
+        self._routing = preferences.dynamic_routing
+        self._market = Market(preferences, self.catalog)
+        self._until_switch: tuple[Callable[[Case], Decision | None], ...] = (self._pin, self._hook, self._find_ceiling)
+        self._after_switch: tuple[Callable[[Case], Decision | None], ...] = (self._learn, self._press, self._escalate)
+
+    def decide(self, unit: Unit, context: Context = NOTHING_KNOWN) -> Decision:
+        """The model for `unit` in `context`, with the reason. Never raises for what a plan or a ledger contains."""
+        case = self._open(unit, context)
+        for step in self._until_switch:
+            decision = step(case)
+            if decision is not None:
+                return decision
+        routed = self._route(case)
+        if self._routing.enabled:
+            return routed
+        off = self._unchanged(self._open(unit, context), "disabled", "routing is off (dynamic_routing.enabled: false)")
+        return msgspec.structs.replace(off, would=routed)
+
+    def _open(self, unit: Unit, context: Context) -> Case:
+        """Default tier and introspection."""
+        nature = classify(unit, introspect(unit, self.policy), self.policy)
+        return Case(unit, context, nature, self._ceiling_of(unit, context))
+
+    def _route(self, case: Case) -> Decision:
+        for step in self._after_switch:
+            decision = step(case)
+            if decision is not None:
+                return decision
+        return self._choose(case)
+
+    # The steps, in order.
+
+    def _pin(self, case: Case) -> Decision | None:
+        """The user's own word: a model, or a tier which the market then serves. It may exceed the ceiling, but must fit."""
+        pin = case.context.pin or self.preferences.pin
+        if not pin:
+            return None
+        if pin not in _TIER_NAMES:
+            return self._named(case, self._market.ceiling(ModelChoice(pin), "pin").model, "pinned", f"pinned to {pin}")
+        case.tier = Tier(pin)
+        work = self._work(case)
+        offers = [self._market.offer(model, work) for model in self._market.pinned(Tier(pin), case.ceiling)]
+        chosen = self._market.cheapest(offers, case.ceiling)
+        if chosen is None:
+            case.move(case.nature.tier, f"pinned to {pin}, but no {pin} model that takes part fits")
+            return None
+        return self._named(case, chosen.model, "pinned", f"pinned to {pin}")
+
+    def _hook(self, case: Case) -> Decision | None:
+        """A model that a pre-dispatch hook names, and hooks that keep their own."""
+        if case.context.hook_model:
+            hooked = self._market.ceiling(ModelChoice(case.context.hook_model), "pre_dispatch_hooks").model
+            return self._named(case, hooked, "hook", f"a pre-dispatch hook names {hooked.id}")
+        if case.unit.is_hook and not self._routing.hooks and case.ceiling is not None:
+            return self._named(case, case.ceiling.model, "hook", "hooks keep their own model (dynamic_routing.hooks: false)")
+        return None
+
+    def _find_ceiling(self, case: Case) -> Decision | None:
+        """Nothing to route below: no ceiling, or one that nothing is known of."""
+        if case.ceiling is None:
+            return self._unchanged(
+                case, "no ceiling", f"no model is set for {case.unit.phase}, so there is no ceiling to stay below"
+            )
+        if not case.ceiling.known:
+            return self._unchanged(case, "unknown model", f"{case.ceiling.model.id} is not in the catalogue: used as named")
+        return None
+
+    def _learn(self, case: Case) -> Decision | None:
+        """Start a tier higher where the evidence says so; stand down where routing has not paid."""
+        name = pattern(case.unit, case.nature)
+        stood_down = case.context.stood_down.get(name)
+        if stood_down:
+            return self._unchanged(case, "stood down", stood_down)
+        adjustment = adjust(name, case.tier, relevant(name, case.context.evidence), self.policy)
+        if adjustment.tier != case.tier:
+            case.move(adjustment.tier, adjustment.reason)
+        return None
+
+    def _press(self, case: Case) -> Decision | None:
+        """Move down as the fullest budget fills."""
+        meter = fullest(case.context.meters) if self._routing.budget_pressure else None
+        if meter is not None and meter.used >= self.policy.pressure_light:
+            pressed = pressure(case.tier, case.unit.type, case.context.meters, self.policy, light_ok=self._light_serves(case))
+            if pressed.reason:
+                case.move(pressed.tier, pressed.reason)
+                case.forced = True
+        return None
+
+    def _escalate(self, case: Case) -> Decision | None:
+        """A retry after a quality failure runs one tier above the one that failed, in every band."""
+        retry = case.context.retry
+        if retry is None:
+            return None
+        case.forced = True
+        failed = f"{retry.tier} failed" + (f" on {retry.model}" if retry.model else "")
+        if not self._routing.escalate_on_failure:
+            case.move(max(case.tier, retry.tier), f"{failed}; stepping up is off (escalate_on_failure: false)")
+        elif self._routing.escalate_to == "ceiling":
+            case.move(Tier.HEAVY, f"stepped up to the ceiling: {failed}")
+        else:
+            case.move(retry.tier.above, f"stepped up: {failed}")
+        return None
+
+    def _choose(self, case: Case) -> Decision:
+        """The cheapest that fits at the tier, else at the next tier up that is still below the ceiling, else the ceiling."""
+        ceiling = case.ceiling
+        assert ceiling is not None
+        work = self._work(case)
+        offers = self._market.offers(case.tier, work, ceiling)
+        chosen = self._market.cheapest(offers, ceiling)
+        if chosen is None:
+            return self._unchanged(case, *_nothing_below(case, offers, ceiling), offers=offers)
+        own = self._market.offer(ceiling.model, work)
+        if not case.forced and chosen.total is not None and own.total is not None and chosen.total >= own.total:
+            why = f"with its failures {chosen.model.id} (${chosen.total:.2f}) would be no cheaper than the ceiling (${own.total:.2f})"
+            return self._unchanged(case, "stood down", why, offers=offers)
+        return self._decision(case, chosen.model, offers=offers, chosen=chosen)
+
+    # What the steps share.
+
+    def _ceiling_of(self, unit: Unit, context: Context) -> Ceiling | None:
+        """The model the user chose for this unit: a hook's own, the phase's, the default, the agent's (SPEC 5)."""
+        if unit.is_hook and unit.model:
+            return self._market.ceiling(ModelChoice(unit.model), f"hook {unit.type.removeprefix('hook/')}")
+        found = self.preferences.model_for(unit.phase)
+        if found is not None:
+            return self._market.ceiling(found[1], f"models.{found[0]}")
+        if context.agent_model:
+            return self._market.ceiling(ModelChoice(context.agent_model), "the agent's own configuration")
+        return None
+
+    def _work(self, case: Case) -> Work:
+        """What there is to price: made once a unit."""
+        if case.work is None:
+            unit, context, needed = case.unit, case.context, case.nature.tier
+            name = pattern(unit, case.nature)
+            events = relevant(name, context.evidence)
+            light, standard, heavy = (failure_rate(tier, needed, events, self.policy) for tier in TIERS)
+            needs = context.needs or self._needs(unit, context, needed)
+            work = Work(unit, needed, context, needs, (light, standard, heavy))
+            cost = None if case.ceiling is None else self._market.price(case.ceiling.model, work)[0]
+            case.work = msgspec.structs.replace(work, ceiling_cost=cost)
+        return case.work
+
+    def _needs(self, unit: Unit, context: Context, tier: Tier) -> Needs:
+        """What the unit asks of a model, from what such units have asked."""
+        expected = expected_tokens(unit.type, tier, None, context.expectations, self.policy)
+        return Needs(prompt=expected.prompt_peak, output=self.policy.requested_output)
+
+    def _light_serves(self, case: Case) -> bool:
+        """Whether a light model fits and has not been failing this pattern: what the first band asks."""
+        if case.ceiling is None or case.tier is not Tier.STANDARD:
+            return False
+        name = pattern(case.unit, case.nature)
+        if adjust(name, Tier.LIGHT, relevant(name, case.context.evidence), self.policy).tier is not Tier.LIGHT:
+            return False
+        return any(
+            not offer.misfit and offer.model.tier is Tier.LIGHT
+            for offer in self._market.offers(Tier.LIGHT, self._work(case), case.ceiling)
+        )
+
+    def _named(self, case: Case, model: Model, unchanged: str, why: str) -> Decision | None:
+        """A decision for a model that somebody named; None, with a sentence on the receipt, where it cannot be used."""
+        obstacle = self._obstacle(model, case)
+        if obstacle:
+            case.steps.append(f"{why}, which cannot be used: {obstacle}")
+            return None
+        case.tier = model.tier or case.tier
+        return self._decision(case, model, unchanged=unchanged, why=why)
+
+    def _obstacle(self, model: Model, case: Case) -> str:
+        """Why a model cannot be used whatever anybody wants; of a model that nothing is known of, nothing is assumed."""
+        standing = self._market.obstacle(model, case.context)
+        if standing or model.tier is None:
+            return standing
+        return fit(model, self._work(case).needs).misfit
+
+    def _unchanged(self, case: Case, code: str, why: str, *, offers: Sequence[Offer] = ()) -> Decision:
+        """The ceiling, with the reason why routing changed nothing."""
+        ceiling = case.ceiling
+        if ceiling is None:
+            return self._decision(case, None, unchanged=code, why=why)
+        obstacle = self._market.obstacle(ceiling.model, case.context)
+        if not obstacle:
+            return self._decision(case, ceiling.model, unchanged=code, why=why, offers=offers)
+        for fallback in ceiling.fallbacks:
+            if not self._obstacle(fallback, case):
+                why = f"{ceiling.model.id} cannot be used ({obstacle}); {fallback.id} is the next of your fallbacks"
+                return self._decision(case, fallback, unchanged=code, why=why, offers=offers)
+        refused = f"{ceiling.model.id} cannot be used ({obstacle}), and no fallback can"
+        return self._decision(case, ceiling.model, unchanged=code, why=refused, offers=offers, refused=refused)
+
+    def _decision(
+        self,
+        case: Case,
+        model: Model | None,
+        *,
+        unchanged: str = "",
+        why: str = "",
+        offers: Sequence[Offer] = (),
+        chosen: Offer | None = None,
+        refused: str = "",
+    ) -> Decision:
+        """The receipt."""
+        unit, ceiling, work = case.unit, case.ceiling, self._work(case)
+        full = exhausted(case.context.meters)
+        cost, total = (None, None) if model is None else self._market.price(model, work)
+        expected = expected_tokens(unit.type, work.tier, model, case.context.expectations, self.policy)
+        tier = case.tier
+        if ceiling is not None and ceiling.model.tier is not None and unchanged not in {"pinned", "hook"}:
+            tier = min(tier, ceiling.model.tier)
+        return Decision(
+            unit_type=unit.type,
+            unit_id=unit.id,
+            phase=unit.phase,
+            tier=tier,
+            classification=case.nature,
+            model="" if model is None else model.id,
+            provider="" if model is None else model.provider,
+            ceiling="" if ceiling is None else ceiling.model.id,
+            ceiling_provider="" if ceiling is None else ceiling.model.provider,
+            ceiling_tier=None if ceiling is None else ceiling.model.tier,
+            ceiling_origin="" if ceiling is None else ceiling.origin,
+            downgraded=chosen is not None,
+            unchanged=unchanged,
+            reason="; ".join(filter(None, (case.nature.reason, *case.steps, why))),
+            steps=(case.nature.reason, *case.steps, *((why,) if why else ())),
+            fallbacks=_chain(model, ceiling),
+            expected_cost=cost,
+            expected_total=total,
+            ceiling_cost=work.ceiling_cost,
+            tokens=expected.tokens,
+            tokens_source=expected.provenance,
+            candidates=_considered(offers, chosen, ceiling),
+            adaptations=() if chosen is None else chosen.adaptations,
+            refused=refused or ("" if full is None else f"{full.name} is used up ({full.detail})"),
+        )
+
+
+_TIER_NAMES = frozenset(tier.value for tier in TIERS)
+
+
+def _chain(model: Model | None, ceiling: Ceiling | None) -> tuple[str, ...]:
+    """Chosen, configured fallbacks, configured primary: provider-qualified, without duplicates."""
+    models = [] if model is None else [model]
+    if ceiling is not None:
+        models += [*ceiling.fallbacks, ceiling.model]
+    return tuple(dict.fromkeys(entry.ref for entry in models))
+
+
+def _considered(offers: Sequence[Offer], chosen: Offer | None, ceiling: Ceiling | None) -> tuple[Candidate, ...]:
+    """The offers as they stand on the receipt: what was taken, and for each other why it was not."""
+    listed = []
+    for offer in offers:
+        if offer is chosen:
+            why = "the cheapest that fits"
+        elif offer.misfit:
+            why = offer.misfit
+        elif chosen is not None:
+            why = f"fits, but {chosen.model.id} is cheaper or preferred"
+        else:
+            why = f"fits, but {'the ceiling' if ceiling is None else ceiling.model.id} was kept"
+        listed.append(offer.candidate(taken=offer is chosen, why=why))
+    return tuple(listed)
+
+
+def _nothing_below(case: Case, offers: Sequence[Offer], ceiling: Ceiling) -> tuple[str, str]:
+    """Why nothing below the ceiling could be taken: the code and the sentence."""
+    top = ceiling.model
+    if top.tier is not None and case.tier >= top.tier:
+        return "at ceiling", f"that is the tier of {top.id}, the ceiling"
+    if not offers:
+        return "no cheaper model", f"no model below {top.id} takes part"
+    return "none fits", f"nothing below {top.id} can be used: {offers[0].model.id} {offers[0].misfit}"

@@ -1,0 +1,159 @@
+"""What routing saved: the money that was spent against what the ceiling would have cost. Always an estimate. Pure.
+
+Routing is judged by *runs*. A run is what it took to get one piece of work done: a unit's attempts up to and including the one
+that succeeded. The counterfactual is that same work done by the ceiling in one attempt.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from stepdown.ledger.port import Outcome, Record
+
+
+class Savings(msgspec.Struct, frozen=True, kw_only=True):
+    """What routing saved, in US dollars, split by cause; every amount an estimate.
+
+    ``counterfactual_usd - spent_usd == net_usd == cheaper_usd - failed_usd - cache_usd``, all over the compared runs.
+
+    Attributes:
+        runs: runs that are compared: those that ended and whose costs are known.
+        downgraded: runs in which routing chose less than the ceiling, compared or not.
+        escalated: of those, the ones that took more than one attempt.
+        unknown: runs that ended but cannot be compared, since a cost or the ceiling's price is unknown; never counted as zero.
+        running: runs that have not ended; not compared.
+        spent_usd: everything spent on the compared runs.
+        counterfactual_usd: what the ceiling would have cost for them.
+        cheaper_usd: saved by cheaper models: the counterfactual less the attempts that did the work. Negative where the
+            cheaper model turned out dearer.
+        failed_usd: lost to failed attempts.
+        cache_usd: lost to cache: what was paid to write caches anew that the ceiling would have had.
+    """
+
+    runs: int = 0
+    downgraded: int = 0
+    escalated: int = 0
+    unknown: int = 0
+    running: int = 0
+    spent_usd: float = 0.0
+    counterfactual_usd: float = 0.0
+    cheaper_usd: float = 0.0
+    failed_usd: float = 0.0
+    cache_usd: float = 0.0
+
+    @property
+    def net_usd(self) -> float:
+        """What is left of the saving when all losses are taken off; negative where routing cost money."""
+        return self.cheaper_usd - self.failed_usd - self.cache_usd
+
+    def __add__(self, other: "Savings") -> "Savings":
+        return Savings(**{name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__})
+
+
+def savings(
+    records: "Iterable[Record]",
+    *,
+    learned: Mapping[tuple[str, str], float] | None = None,
+    cache_losses: Mapping[int, float] | None = None,
+) -> Savings:
+    """What routing saved over these attempts.
+
+    The counterfactual of a run is the lower of two: the tokens of the attempt that did the work at the ceiling's prices
+    (`Outcome.ceiling_cost_usd`), and what the ceiling is known to need for such work. A cheap model that rambles therefore
+    does not make the ceiling look dear. Runs in which routing changed nothing stand on both sides with what they cost. A
+    downgraded run that never succeeded saved nothing: what the lower attempts cost is lost, and what was then spent on the
+    ceiling itself would have been spent anyway.
+
+    Args:
+        records: attempts, in any order; of all the units they belong to, none may be left out.
+        learned: per (unit type, provider-qualified ceiling), US dollars that such a unit costs on it by its learned tokens.
+        cache_losses: per `Record.id`, US dollars of that attempt's cost that went into writing caches anew.
+    """
+    total = Savings()
+    for run in _runs(records):
+        total += _of_run(run, learned or {}, cache_losses or {})
+    return total
+
+
+def savings_by_pattern(
+    records: "Iterable[Record]",
+    *,
+    learned: Mapping[tuple[str, str], float] | None = None,
+    cache_losses: Mapping[int, float] | None = None,
+) -> dict[str, Savings]:
+    """The same per pattern (the unit type where an attempt has none): what standing down is decided by."""
+    patterns: defaultdict[str, Savings] = defaultdict(Savings)
+    for run in _runs(records):
+        patterns[run[0].attempt.pattern or run[0].attempt.unit_type] += _of_run(run, learned or {}, cache_losses or {})
+    return dict(patterns)
+
+
+def _runs(records: "Iterable[Record]") -> "Iterator[Sequence[Record]]":
+    """Attempts grouped into runs. A unit that is done again after it succeeded (a second UAT) starts a new run."""
+    units: defaultdict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        units[record.attempt.project, record.attempt.unit_type, record.attempt.unit_id].append(record)
+    for attempts in units.values():
+        run: list[Record] = []
+        for record in sorted(attempts, key=lambda record: (record.attempt.started, record.id)):
+            run.append(record)
+            if record.outcome is not None and record.outcome.failure is None:
+                yield run
+                run = []
+        if run:
+            yield run
+
+
+def _of_run(run: "Sequence[Record]", learned: Mapping[tuple[str, str], float], cache_losses: Mapping[int, float]) -> Savings:
+    outcomes = [record.outcome for record in run if record.outcome is not None]
+    if len(outcomes) < len(run):
+        return Savings(running=1)
+    downgraded = any(record.attempt.downgraded for record in run)
+    base = Savings(downgraded=int(downgraded), escalated=int(downgraded and len(run) > 1))
+    costs = [outcome.cost_usd for outcome in outcomes if outcome.cost_usd is not None]
+    if len(costs) < len(run):
+        return msgspec.structs.replace(base, unknown=1)
+    spent = sum(costs)
+    if not downgraded:
+        return msgspec.structs.replace(base, runs=1, spent_usd=spent, counterfactual_usd=spent)
+    counterfactual = _counterfactual(run, outcomes[-1], costs, learned)
+    if counterfactual is None:
+        return msgspec.structs.replace(base, unknown=1)
+    lost = [min(cost, max(0.0, cache_losses.get(record.id, 0.0))) for record, cost in zip(run, costs, strict=True)]
+    useful = [not _is_lost(record, run) for record in run]
+    paid = [cost - loss for cost, loss in zip(costs, lost, strict=True)]
+    return msgspec.structs.replace(
+        base,
+        runs=1,
+        spent_usd=spent,
+        counterfactual_usd=counterfactual,
+        cheaper_usd=counterfactual - sum(cost for cost, kept in zip(paid, useful, strict=True) if kept),
+        failed_usd=sum(cost for cost, kept in zip(paid, useful, strict=True) if not kept),
+        cache_usd=sum(lost),
+    )
+
+
+def _is_lost(record: "Record", run: "Sequence[Record]") -> bool:
+    """Whether the attempt brought nothing that the ceiling would not have brought in one."""
+    last = run[-1]
+    if last.outcome is not None and last.outcome.failure is None:
+        return record is not last
+    return record.attempt.downgraded
+
+
+def _counterfactual(
+    run: "Sequence[Record]", last: "Outcome", costs: Sequence[float], learned: Mapping[tuple[str, str], float]
+) -> float | None:
+    """What the ceiling would have cost for a run in which routing chose less; None where that cannot be known."""
+    if last.failure is not None:
+        return sum(cost for record, cost in zip(run, costs, strict=True) if not record.attempt.downgraded)
+    final = run[-1].attempt
+    at_ceiling = last.ceiling_cost_usd
+    if at_ceiling is None and not final.downgraded:
+        at_ceiling = costs[-1]  # it did run on the ceiling
+    if at_ceiling is None:
+        return None
+    return min(at_ceiling, learned.get((final.unit_type, final.ceiling), at_ceiling))

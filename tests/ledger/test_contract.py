@@ -1,0 +1,272 @@
+"""What every ledger does, tried on each."""
+
+import math
+import os
+
+import msgspec
+import pytest
+
+from stepdown.errors import LedgerError
+from stepdown.ledger import Attempt, Block, Evidence, Ledger, Outcome, PlanMeter, Record, Spent
+from stepdown.units import Tier, Tokens
+
+DAY = 86_400.0
+NOON = 20_000 * DAY + DAY / 2
+
+
+def attempt(
+    *, project: str = "/work", started: float = NOON, model: str = "anthropic/haiku", unit_id: str = "M001/S01/T01"
+) -> Attempt:
+    return Attempt(
+        project=project,
+        unit_type="execute-task",
+        unit_id=unit_id,
+        title="Title",
+        tier=Tier.LIGHT,
+        model=model,
+        ceiling="anthropic/opus",
+        downgraded=True,
+        reason="docs",
+        decision='{"a": 1}',
+        pattern="execute-task:docs",
+        agent="claude",
+        started=started,
+        reserved_usd=0.5,
+        expected=Tokens(input=1, output=2, cache_read=3, cache_write=4),
+    )
+
+
+TEN = Tokens(input=10)
+
+
+def outcome(*, cost: float | None = 0.25, failure: str | None = None, tokens: Tokens | None = TEN) -> Outcome:
+    return Outcome(
+        failure=failure,
+        message="message" if failure else "",
+        verified=failure is None,
+        tokens=tokens,
+        cost_usd=cost,
+        cost_source="unknown" if cost is None else "reported",
+        ceiling_cost_usd=1.0,
+        requests=3,
+        finished=NOON + 60,
+    )
+
+
+def event(*, at: float, success: bool = True, pattern: str = "execute-task", tier: Tier = Tier.LIGHT) -> Evidence:
+    return Evidence(at=at, pattern=pattern, tier=tier, model="anthropic/haiku", success=success, project="/work", unit_id="T01")
+
+
+def test_a_new_ledger_is_empty(ledger: Ledger) -> None:
+    assert list(ledger.records()) == []
+    assert ledger.spent() == Spent()
+    assert list(ledger.breakdown("tier")) == []
+    assert ledger.expectations() == {}
+    assert ledger.evidence() == {}
+    assert list(ledger.blocks(0)) == []
+    assert ledger.unblock() == 0
+    assert list(ledger.plan_meters()) == []
+
+
+def test_an_attempt_comes_back_as_it_went_in(ledger: Ledger) -> None:
+    first = ledger.begin(attempt())
+    assert list(ledger.records()) == [Record(id=first, attempt=attempt())]
+    ledger.settle(first, outcome())
+    assert list(ledger.records()) == [Record(id=first, attempt=attempt(), outcome=outcome())]
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        Outcome(finished=NOON),
+        Outcome(finished=NOON, verified=False, failure="quality", tokens=Tokens(), cost_usd=0.0, requests=0),
+        Outcome(finished=NOON, verified=None, cost_usd=1e-9, cost_source="priced"),
+    ],
+)
+def test_unknown_and_zero_stay_apart(ledger: Ledger, ended: Outcome) -> None:
+    bare = Attempt(project="", unit_type="t", unit_id="", started=NOON)
+    ledger.settle(ledger.begin(bare), ended)
+    [record] = ledger.records()
+    assert (record.attempt, record.outcome) == (bare, ended)
+
+
+def test_what_runs_counts_with_its_reservation_and_what_ended_with_its_cost(ledger: Ledger) -> None:
+    running = ledger.begin(attempt())
+    ended = ledger.begin(attempt())
+    assert ledger.spent() == Spent(usd=1.0, attempts=2)
+    ledger.settle(ended, outcome())
+    assert ledger.spent() == Spent(usd=0.75, tokens=10, requests=3, attempts=2)
+    ledger.settle(running, outcome(cost=None))
+    assert ledger.spent() == Spent(usd=0.25, tokens=20, requests=6, unpriced=1, attempts=2)
+
+
+def test_an_attempt_ends_once(ledger: Ledger) -> None:
+    ended = ledger.begin(attempt())
+    ledger.settle(ended, outcome())
+    with pytest.raises(LedgerError, match="has ended already"):
+        ledger.settle(ended, outcome(cost=9.0))
+    with pytest.raises(LedgerError, match="no attempt 99"):
+        ledger.settle(99, outcome())
+    assert ledger.spent().usd == 0.25
+
+
+def test_spending_is_counted_from_a_moment_on(ledger: Ledger) -> None:
+    # Two days, several attempts in each; the span begins in the middle of the first.
+    starts = [NOON - 60, NOON, NOON + 60, NOON + DAY / 2 - 0.001, NOON + DAY / 2, NOON + 2 * DAY]
+    for started in starts:
+        ledger.settle(ledger.begin(attempt(started=started)), outcome())
+    ledger.begin(attempt(started=NOON + 30))
+    for since in [-math.inf, -1.0, 0.0, *starts, NOON + 0.5, NOON + 9 * DAY, math.inf]:
+        ended = sum(started >= since for started in starts)
+        running = since <= NOON + 30
+        assert ledger.spent(since=since) == Spent(
+            usd=0.25 * ended + 0.5 * running, tokens=10 * ended, requests=3 * ended, attempts=ended + running
+        )
+
+
+def test_a_moment_just_before_midnight_belongs_to_its_day(ledger: Ledger) -> None:
+    late = math.nextafter(DAY, 0)
+    ledger.settle(ledger.begin(attempt(started=late)), outcome())
+    assert ledger.spent(since=1.0).attempts == 1
+    assert [line.key for line in ledger.breakdown("day")] == ["1970-01-01"]
+
+
+def test_projects_are_kept_apart(ledger: Ledger) -> None:
+    for project in ("/a", "/b", "/b"):
+        ledger.settle(ledger.begin(attempt(project=project)), outcome())
+    assert ledger.spent("/a").attempts == 1
+    assert ledger.spent("/b", since=NOON).attempts == 2
+    assert ledger.spent("/c") == Spent()
+    assert [record.attempt.project for record in ledger.records("/b")] == ["/b", "/b"]
+    assert [(line.key, line.attempts) for line in ledger.breakdown("project")] == [("/b", 2), ("/a", 1)]
+    assert [line.attempts for line in ledger.breakdown("tier", "/a")] == [1]
+
+
+def test_the_newest_records_come_first(ledger: Ledger) -> None:
+    for started in (NOON, NOON + 2, NOON + 1, NOON + 2):
+        ledger.begin(attempt(started=started))
+    assert [record.id for record in ledger.records()] == [4, 2, 3, 1]
+    assert [record.id for record in ledger.records(limit=2)] == [4, 2]
+    assert list(ledger.records(limit=0)) == []
+
+
+def test_a_breakdown_adds_up_what_ended(ledger: Ledger) -> None:
+    ledger.begin(attempt())
+    ledger.settle(ledger.begin(attempt()), outcome(tokens=Tokens(input=1, output=2, cache_read=3, cache_write=4)))
+    ledger.settle(ledger.begin(attempt()), outcome(failure="quality", cost=0.5))
+    ledger.settle(ledger.begin(attempt()), outcome(cost=None, tokens=None))
+    ledger.settle(ledger.begin(attempt()), Outcome(finished=NOON, cost_usd=2.0))
+    [line] = ledger.breakdown("model")
+    assert (line.key, line.attempts, line.failed, line.unverified) == ("anthropic/haiku", 4, 1, 1)
+    assert (line.downgraded, line.unpriced, line.usd) == (4, 1, 2.75)
+    assert (line.ceiling_usd, line.comparable_usd) == (2.0, 0.75)
+    assert line.tokens == Tokens(input=11, output=2, cache_read=3, cache_write=4)
+
+
+def test_a_breakdown_says_what_it_can_group_by(ledger: Ledger) -> None:
+    with pytest.raises(LedgerError, match=r"'colour'.*tier, type, model"):
+        ledger.breakdown("colour")
+
+
+def test_expectations_are_means_of_successes_with_known_tokens(ledger: Ledger) -> None:
+    for ended in (
+        outcome(tokens=Tokens(input=10, output=3)),
+        msgspec.structs.replace(outcome(tokens=Tokens(input=20, output=4)), requests=None),
+        outcome(tokens=None),
+        outcome(tokens=Tokens(input=10_000), failure="quality"),
+    ):
+        ledger.settle(ledger.begin(attempt()), ended)
+    ledger.settle(ledger.begin(attempt(model="")), outcome())
+    ledger.begin(attempt())
+    expected = ledger.expectations()
+    assert list(expected) == [("execute-task", "anthropic/haiku")]
+    mean = expected["execute-task", "anthropic/haiku"]
+    assert (mean.tokens, mean.requests, mean.units) == (Tokens(input=15, output=4), 3.0, 2)
+
+
+def test_evidence_is_the_newest_of_each_tier_oldest_first(ledger: Ledger) -> None:
+    ledger.add_evidence([event(at=3.0), event(at=1.0), event(at=2.0, success=False), event(at=1.5, tier=Tier.HEAVY)])
+    assert [e.at for e in ledger.evidence()["execute-task"]] == [1.0, 1.5, 2.0, 3.0]
+    assert [e.at for e in ledger.evidence(limit=2)["execute-task"]] == [1.5, 2.0, 3.0]
+    assert ledger.evidence()["execute-task"][2] == event(at=2.0, success=False)
+    assert ledger.evidence(limit=0) == {}
+
+
+def test_evidence_is_added_once(ledger: Ledger) -> None:
+    ledger.add_evidence([event(at=1.0), event(at=1.0, success=False)])
+    ledger.add_evidence([event(at=1.0)])
+    ledger.add_evidence([])
+    assert list(ledger.evidence()["execute-task"]) == [event(at=1.0)]
+    ledger.add_evidence([event(at=1.0, pattern="plan-slice"), event(at=1.0, tier=Tier.HEAVY)])
+    assert sum(map(len, ledger.evidence().values())) == 3
+
+
+def test_blocks_hold_until_their_time_or_until_cleared(ledger: Ledger) -> None:
+    ledger.block(Block(model="b", reason="403", until=10.0))
+    ledger.block(Block(model="a", reason="400", until=20.0))
+    ledger.block(Block(model="b", reason="404", until=15.0))
+    assert [(block.model, block.reason) for block in ledger.blocks(12.0)] == [("a", "400"), ("b", "404")]
+    assert [block.model for block in ledger.blocks(15.0)] == ["a"]
+    assert ledger.unblock("nobody") == 0
+    assert ledger.unblock("a") == 1
+    assert ledger.unblock() == 1
+    assert list(ledger.blocks(0.0)) == []
+
+
+def test_a_plan_meter_keeps_the_newest_word(ledger: Ledger) -> None:
+    newest = PlanMeter(provider="anthropic", window="week", used=0.4, resets=99.0, at=5.0)
+    ledger.set_plan_meter(newest)
+    ledger.set_plan_meter(PlanMeter(provider="anthropic", window="week", used=0.1, at=4.0))
+    ledger.set_plan_meter(PlanMeter(provider="anthropic", window="5h", used=0.2, at=4.0))
+    assert [meter.window for meter in ledger.plan_meters()] == ["5h", "week"]
+    assert ledger.plan_meters()[1] == newest
+
+
+def test_an_import_adds_each_attempt_once(ledger: Ledger) -> None:
+    past = [(attempt(unit_id=name), outcome()) for name in ("T01", "T02", "T01")]
+    assert ledger.import_records("/elsewhere", "gsd", past) == 2
+    assert ledger.import_records("/elsewhere", "gsd", past) == 0
+    assert ledger.import_records("/another", "gsd", past) == 2
+    assert {(r.source, r.attempt.project) for r in ledger.records()} == {("gsd", "/elsewhere"), ("gsd", "/another")}
+    assert ledger.spent("/elsewhere").usd == 0.5
+    with pytest.raises(LedgerError, match="cannot be imported as 'run'"):
+        ledger.import_records("/elsewhere", "run", past)
+
+
+def test_an_import_is_whole_or_not_at_all(ledger: Ledger) -> None:
+    with pytest.raises(LedgerError, match="cost_usd is no amount"):
+        ledger.import_records("/work", "gsd", [(attempt(), outcome()), (attempt(unit_id="T02"), outcome(cost=-1.0))])
+    assert list(ledger.records()) == []
+
+
+@pytest.mark.parametrize("cost", [math.nan, math.inf, -0.01, 1e300])
+def test_an_impossible_cost_is_refused_and_the_attempt_keeps_running(ledger: Ledger, cost: float) -> None:
+    running = ledger.begin(attempt())
+    with pytest.raises(LedgerError, match="cost_usd is no amount"):
+        ledger.settle(running, outcome(cost=cost))
+    assert ledger.spent() == Spent(usd=0.5, attempts=1)
+
+
+@pytest.mark.parametrize("tokens", [Tokens(input=-1), Tokens(output=2**63), Tokens(cache_write=10**30)])
+def test_an_impossible_count_is_refused(ledger: Ledger, tokens: Tokens) -> None:
+    with pytest.raises(LedgerError, match="is no count"):
+        ledger.settle(ledger.begin(attempt()), outcome(tokens=tokens))
+
+
+@pytest.mark.parametrize("started", [-1.0, math.nan, math.inf, 1e13])
+def test_an_impossible_time_is_refused(ledger: Ledger, started: float) -> None:
+    with pytest.raises(LedgerError, match="started is no time"):
+        ledger.begin(attempt(started=started))
+
+
+def test_text_of_any_kind_is_kept(ledger: Ledger) -> None:
+    project = os.fsdecode(b"/caf\xe9")  # a directory whose name is not UTF-8
+    odd = msgspec.structs.replace(attempt(project=project), title="日本語 🙂 \0 '; DROP TABLE attempts; --")
+    ledger.settle(ledger.begin(odd), msgspec.structs.replace(outcome(failure="quality"), message="\ud800"))
+    [record] = ledger.records(project)
+    assert record.attempt.title == odd.title
+    assert record.attempt.project == "/caf\\udce9"
+    assert record.outcome is not None
+    assert record.outcome.message == "\\ud800"
+    assert ledger.spent(project).attempts == 1
+    assert [line.attempts for line in ledger.breakdown("tier", project)] == [1]

@@ -1,0 +1,303 @@
+"""What only a file can do: be shared by processes, be damaged, be full, be forbidden."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from stepdown.errors import LedgerError
+from stepdown.ledger import Attempt, Ledger, Outcome, open_ledger
+from stepdown.ledger.database import migrations
+from stepdown.ledger.sqlite import SqliteLedger
+
+WRITER = """
+import sys
+from stepdown.ledger import Attempt, Outcome, open_ledger
+with open_ledger(sys.argv[1], busy_seconds=60.0) as ledger:
+    for number in range(int(sys.argv[3])):
+        unit_id = f"{sys.argv[2]}/{number}"
+        attempt = Attempt(project="/p", unit_type="execute-task", unit_id=unit_id, started=1.0, reserved_usd=8.0)
+        running = ledger.begin(attempt)
+        ledger.settle(running, Outcome(cost_usd=0.25, cost_source="reported", finished=2.0))
+"""
+
+
+def attempt(unit_id: str = "T01") -> Attempt:
+    return Attempt(project="/p", unit_type="execute-task", unit_id=unit_id, started=1.0, reserved_usd=0.5)
+
+
+def write_one(ledger: Ledger, unit_id: str = "T01") -> None:
+    ledger.settle(ledger.begin(attempt(unit_id)), Outcome(cost_usd=0.25, finished=2.0))
+
+
+def mark(file: Path, statement: str) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+@contextmanager
+def write_lock(file: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def test_everything_is_there_when_it_is_opened_again(file: Path) -> None:
+    with open_ledger(str(file)) as ledger:
+        write_one(ledger)
+        before = list(ledger.records())
+    with open_ledger(str(file)) as ledger:
+        assert list(ledger.records()) == before
+        assert ledger.spent().usd == 0.25
+
+
+def test_an_attempt_whose_process_died_still_runs_with_its_reservation(file: Path) -> None:
+    code = """
+import os, sys
+from stepdown.ledger import Attempt, open_ledger
+open_ledger(sys.argv[1]).begin(Attempt(project="/p", unit_type="execute-task", unit_id="T01", started=1.0, reserved_usd=0.5))
+os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", code, str(file)], check=False).returncode == -9
+    with open_ledger(str(file)) as ledger:
+        [record] = ledger.records()
+        assert (record.outcome, record.attempt) == (None, attempt())
+        assert (ledger.spent().usd, ledger.spent().attempts) == (0.5, 1)
+
+
+def test_four_processes_create_and_fill_one_ledger(file: Path) -> None:
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(file), str(number), "200"], stderr=subprocess.PIPE, text=True)
+        for number in range(4)
+    ]
+    errors = [writer.communicate()[1] for writer in writers]
+    assert errors == [""] * 4
+    with open_ledger(str(file)) as ledger:
+        spent = ledger.spent()
+        assert (spent.attempts, spent.usd) == (800, 200.0)
+        assert [(line.attempts, line.usd) for line in ledger.breakdown("type")] == [(800, 200.0)]
+        assert len({record.attempt.unit_id for record in ledger.records()}) == 800
+
+
+def test_threads_share_one_ledger(file: Path) -> None:
+    with open_ledger(str(file)) as ledger, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: write_one(ledger, str(number)), range(100)))
+        assert ledger.spent().usd == 25.0
+
+
+def test_many_openers_of_a_new_ledger_migrate_it_once(file: Path) -> None:
+    start = threading.Barrier(8)
+
+    def open_and_write(number: int) -> None:
+        start.wait()
+        with open_ledger(str(file), busy_seconds=30.0) as ledger:
+            write_one(ledger, str(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(open_and_write, range(8)))
+    with open_ledger(str(file)) as ledger:
+        assert ledger.spent().attempts == 8
+
+
+def test_a_migration_that_breaks_off_leaves_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts = [*migrations(), (2, "CREATE TABLE half (a); CREATE TABLE half (a);\n")]
+    monkeypatch.setattr("stepdown.ledger.database.migrations", lambda: scripts)
+    with pytest.raises(LedgerError, match="cannot be used"):
+        open_ledger(str(file))
+    monkeypatch.undo()
+    with open_ledger(str(file)) as ledger:
+        write_one(ledger)
+
+
+def test_migrations_are_numbered_without_gaps() -> None:
+    assert [number for number, _ in migrations()] == list(range(1, len(migrations()) + 1))
+
+
+def test_a_ledger_of_a_newer_stepdown_is_left_alone(file: Path) -> None:
+    open_ledger(str(file)).close()
+    mark(file, "PRAGMA user_version = 7")
+    before = file.read_bytes()
+    expected = r"newer stepdown \(schema 7, this one knows 1\): upgrade stepdown or point STEPDOWN_LEDGER elsewhere"
+    with pytest.raises(LedgerError, match=expected):
+        open_ledger(str(file))
+    assert file.read_bytes() == before
+
+
+def test_a_database_of_another_program_is_left_alone(file: Path) -> None:
+    mark(file, "CREATE TABLE bookmarks (url)")
+    before = file.read_bytes()
+    with pytest.raises(LedgerError, match="database of another program"):
+        open_ledger(str(file))
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"# my notes\n" * 200, bytes(range(256)) * 64])
+def test_a_file_that_is_no_database_is_left_alone(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    with pytest.raises(LedgerError, match="move it aside") as caught:
+        open_ledger(str(file))
+    assert str(file) in str(caught.value)
+    assert file.read_bytes() == content
+
+
+def test_a_damaged_ledger_says_so(file: Path) -> None:
+    with open_ledger(str(file)) as ledger:
+        for number in range(200):
+            write_one(ledger, str(number))
+    content = bytearray(file.read_bytes())
+    content[4096:] = b"\xa5" * len(content[4096:])
+    file.write_bytes(content)
+    with pytest.raises(LedgerError, match="move it aside"), open_ledger(str(file)) as ledger:
+        ledger.records()
+
+
+def test_a_directory_is_no_ledger(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="is a directory"):
+        open_ledger(str(tmp_path))
+
+
+def test_a_parent_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("", encoding="utf-8")
+    with pytest.raises(LedgerError, match=r"cannot open the ledger .*notes/ledger\.db"):
+        open_ledger(str(tmp_path / "notes" / "ledger.db"))
+
+
+def test_missing_directories_are_made_for_their_owner_only(tmp_path: Path) -> None:
+    file = tmp_path / "a" / "b" / "ledger.db"
+    open_ledger(str(file)).close()
+    assert [path.stat().st_mode & 0o777 for path in (file, file.parent, file.parent.parent)] == [0o600, 0o700, 0o700]
+
+
+def test_a_locked_ledger_waits_and_then_says_what_to_do(file: Path) -> None:
+    with open_ledger(str(file), busy_seconds=0.2) as ledger, write_lock(file):
+        begun = time.monotonic()
+        with pytest.raises(LedgerError, match=r"locked by another process \(waited 0.2 s\).*try again"):
+            ledger.begin(attempt())
+        assert time.monotonic() - begun >= 0.2
+        assert list(ledger.records()) == []
+
+
+def test_a_locked_ledger_can_be_opened_and_read(file: Path) -> None:
+    with open_ledger(str(file)) as ledger:
+        write_one(ledger)
+    with write_lock(file), open_ledger(str(file), busy_seconds=0.0) as ledger:
+        assert ledger.spent().usd == 0.25
+
+
+def test_a_full_disk_loses_nothing_and_half_writes_nothing(file: Path) -> None:
+    with SqliteLedger(file) as ledger:
+        write_one(ledger)
+        pages = ledger._database.connection.execute("PRAGMA page_count").fetchone()[0]
+        ledger._database.connection.execute(f"PRAGMA max_page_count = {pages}")
+        large = Attempt(project="/p", unit_type="execute-task", unit_id="T02", started=1.0, decision="x" * 100_000)
+        with pytest.raises(LedgerError, match="no space left for the ledger"):
+            ledger.begin(large)
+        past = [(attempt("old"), Outcome(cost_usd=1.0, finished=2.0)), (large, Outcome(finished=2.0))]
+        with pytest.raises(LedgerError, match="no space left for the ledger"):
+            ledger.import_records("/p", "gsd", past)
+        assert (ledger.spent().attempts, ledger.spent().usd) == (1, 0.25)
+        ledger._database.connection.execute("PRAGMA max_page_count = 1000000")
+        ledger.begin(large)
+        assert ledger.spent().attempts == 2
+
+
+def test_a_ledger_in_a_forbidden_place_can_be_read_but_not_written(
+    open_directory: Path, unprivileged: Callable[[str], str]
+) -> None:
+    file = open_directory / "ledger.db"
+    with open_ledger(str(file)) as ledger:
+        write_one(ledger)
+    file.chmod(0o444)
+    open_directory.chmod(0o555)
+    said = unprivileged(f"""
+with open_ledger({str(file)!r}) as ledger:
+    print(ledger.spent().usd, len(ledger.records()), ledger.breakdown("type")[0].attempts)
+    try:
+        ledger.begin(Attempt(project="/p", unit_type="t", unit_id="T02", started=1.0))
+    except LedgerError as error:
+        print(error)
+""")
+    assert said.splitlines() == [
+        "0.25 1 1",
+        f"the ledger {file} is read-only: make it and its directory writable, or point STEPDOWN_LEDGER elsewhere",
+    ]
+
+
+def test_a_read_only_file_is_not_written_even_where_its_directory_is(
+    open_directory: Path, unprivileged: Callable[[str], str]
+) -> None:
+    file = open_directory / "ledger.db"
+    with open_ledger(str(file)) as ledger:
+        write_one(ledger)
+    file.chmod(0o444)
+    said = unprivileged(f"""
+with open_ledger({str(file)!r}) as ledger:
+    print(ledger.spent().usd)
+    try:
+        ledger.unblock()
+    except LedgerError as error:
+        print("read-only" in str(error))
+""")
+    assert said.splitlines() == ["0.25", "True"]
+
+
+def test_a_ledger_that_may_not_be_created_says_so(open_directory: Path, unprivileged: Callable[[str], str]) -> None:
+    open_directory.chmod(0o555)
+    said = unprivileged(f"""
+try:
+    open_ledger({str(open_directory / "new" / "ledger.db")!r})
+except LedgerError as error:
+    print(error)
+""")
+    assert "cannot open the ledger" in said
+    assert "Permission denied; point STEPDOWN_LEDGER elsewhere" in said
+
+
+def test_a_ledger_nobody_may_read_says_so(open_directory: Path, unprivileged: Callable[[str], str]) -> None:
+    file = open_directory / "ledger.db"
+    open_ledger(str(file)).close()
+    file.chmod(0o000)
+    said = unprivileged(f"""
+try:
+    open_ledger({str(file)!r})
+except LedgerError as error:
+    print(error)
+""")
+    assert "cannot open the ledger" in said
+
+
+def test_a_closed_ledger_says_so_and_closes_again(file: Path) -> None:
+    ledger = open_ledger(str(file))
+    ledger.close()
+    ledger.close()
+    with pytest.raises(LedgerError, match="is closed"):
+        ledger.records()
+
+
+def test_a_reader_sees_one_state_while_others_write(file: Path) -> None:
+    with open_ledger(str(file)) as reader, open_ledger(str(file)) as writer:
+        stop = threading.Event()
+
+        def write() -> None:
+            number = 0
+            while not stop.is_set():
+                write_one(writer, str(number))
+                number += 1
+
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(write)
+            for _ in range(200):
+                # A settled attempt is worth 0.25 and one running 0.5: anything else was counted twice or not at all.
+                spent = reader.spent()
+                assert spent.usd in {spent.attempts * 0.25, spent.attempts * 0.25 + 0.25}
+            stop.set()
+            done.result()

@@ -1,0 +1,166 @@
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepdown.ledger import Attempt, Outcome, Record
+from stepdown.savings import Savings, savings, savings_by_pattern
+
+CEILING = "anthropic/opus"
+
+
+def record(
+    number: int,
+    *,
+    unit_id: str = "T01",
+    cost: float | None,
+    ceiling: float | None = None,
+    downgraded: bool = True,
+    failure: str | None = None,
+    pattern: str = "",
+) -> Record:
+    return Record(
+        id=number,
+        attempt=Attempt(
+            project="/p",
+            unit_type="execute-task",
+            unit_id=unit_id,
+            model="anthropic/haiku" if downgraded else CEILING,
+            ceiling=CEILING,
+            downgraded=downgraded,
+            pattern=pattern,
+            started=float(number),
+        ),
+        outcome=Outcome(failure=failure, cost_usd=cost, ceiling_cost_usd=ceiling, finished=number + 0.5),
+    )
+
+
+def split(saved: Savings) -> tuple[float, ...]:
+    return tuple(round(amount, 9) for amount in (saved.cheaper_usd, saved.failed_usd, saved.cache_usd, saved.net_usd))
+
+
+def test_nothing_saves_nothing() -> None:
+    assert savings([]) == Savings()
+
+
+def test_a_cheaper_model_saves_the_difference() -> None:
+    saved = savings([record(1, cost=0.25, ceiling=1.0)])
+    assert split(saved) == (0.75, 0.0, 0.0, 0.75)
+    assert (saved.runs, saved.downgraded, saved.escalated, saved.spent_usd, saved.counterfactual_usd) == (1, 1, 0, 0.25, 1.0)
+
+
+def test_a_failed_attempt_is_lost_and_so_is_the_saving_when_the_ceiling_has_to_do_it() -> None:
+    saved = savings([record(1, cost=0.25, ceiling=1.0, failure="quality"), record(2, cost=1.0, ceiling=1.0, downgraded=False)])
+    assert split(saved) == (0.0, 0.25, 0.0, -0.25)
+    assert (saved.runs, saved.downgraded, saved.escalated) == (1, 1, 1)
+
+
+def test_a_step_up_below_the_ceiling_still_saves() -> None:
+    attempts = [record(1, cost=0.25, ceiling=1.0, failure="quality"), record(2, cost=0.5, ceiling=2.0)]
+    assert split(savings(attempts)) == (1.5, 0.25, 0.0, 1.25)
+    assert savings(reversed(attempts)) == savings(attempts)
+
+
+def test_the_ceiling_is_not_charged_for_a_cheap_models_rambling() -> None:
+    attempts = [record(1, cost=0.5, ceiling=3.0)]
+    assert split(savings(attempts, learned={("execute-task", CEILING): 0.75})) == (0.25, 0.0, 0.0, 0.25)
+    assert split(savings(attempts, learned={("execute-task", CEILING): 0.25})) == (-0.25, 0.0, 0.0, -0.25)
+    assert split(savings(attempts, learned={("execute-task", CEILING): 9.0})) == (2.5, 0.0, 0.0, 2.5)
+    assert split(savings(attempts, learned={("plan-slice", CEILING): 0.25})) == (2.5, 0.0, 0.0, 2.5)
+
+
+def test_what_went_into_writing_caches_anew_is_told_apart() -> None:
+    attempts = [record(1, cost=0.25, ceiling=1.0, failure="quality"), record(2, cost=0.5, ceiling=1.0)]
+    saved = savings(attempts, cache_losses={1: 0.0625, 2: 0.125})
+    assert split(saved) == (0.625, 0.1875, 0.1875, 0.25)
+    assert savings(attempts).net_usd == saved.net_usd
+    # A loss cannot be more than what was paid.
+    assert split(savings(attempts, cache_losses={2: 7.0})) == (1.0, 0.25, 0.5, 0.25)
+
+
+def test_a_unit_on_its_ceiling_stands_on_both_sides() -> None:
+    saved = savings(
+        [record(1, cost=0.5, ceiling=None, downgraded=False, failure="quality"), record(2, cost=1.0, downgraded=False)]
+    )
+    assert split(saved) == (0.0, 0.0, 0.0, 0.0)
+    assert (saved.runs, saved.downgraded, saved.spent_usd, saved.counterfactual_usd) == (1, 0, 1.5, 1.5)
+
+
+def test_a_unit_that_never_succeeded_saved_nothing() -> None:
+    saved = savings(
+        [record(1, cost=0.25, ceiling=1.0, failure="quality"), record(2, cost=1.0, downgraded=False, failure="quality")]
+    )
+    assert split(saved) == (0.0, 0.25, 0.0, -0.25)
+    assert (saved.spent_usd, saved.counterfactual_usd) == (1.25, 1.0)
+
+
+@pytest.mark.parametrize(
+    "attempts",
+    [
+        [record(1, cost=None, ceiling=1.0)],
+        [record(1, cost=0.25, ceiling=None)],
+        [record(1, cost=None, ceiling=1.0, failure="provider"), record(2, cost=0.25, ceiling=1.0)],
+        [record(1, cost=None, downgraded=False)],
+    ],
+)
+def test_an_unknown_price_is_counted_apart_never_as_zero(attempts: list[Record]) -> None:
+    saved = savings(attempts)
+    assert (saved.runs, saved.unknown, saved.spent_usd, saved.counterfactual_usd) == (0, 1, 0.0, 0.0)
+
+
+def test_the_ceilings_own_cost_is_known_where_it_ran() -> None:
+    saved = savings([record(1, cost=0.25, failure="quality"), record(2, cost=1.0, ceiling=None, downgraded=False)])
+    assert (saved.unknown, saved.counterfactual_usd) == (0, 1.0)
+
+
+def test_what_still_runs_is_not_compared() -> None:
+    running = msgspec.structs.replace(record(2, cost=0.0), outcome=None)
+    saved = savings([record(1, cost=0.25, ceiling=1.0, failure="quality"), running])
+    assert saved == Savings(running=1)
+
+
+def test_a_unit_that_is_done_again_is_judged_again() -> None:
+    saved = savings([record(1, cost=0.25, ceiling=1.0), record(2, cost=0.25, ceiling=1.0)])
+    assert (saved.runs, saved.escalated, saved.net_usd) == (2, 0, 1.5)
+
+
+def test_patterns_are_told_apart() -> None:
+    patterns = savings_by_pattern(
+        [
+            record(1, unit_id="T01", cost=0.25, ceiling=1.0, pattern="execute-task:docs"),
+            record(2, unit_id="T02", cost=0.25, ceiling=1.0, failure="quality"),
+        ]
+    )
+    assert {name: saved.net_usd for name, saved in patterns.items()} == {"execute-task:docs": 0.75, "execute-task": -0.25}
+
+
+amounts = st.none() | st.floats(0, 50)
+attempts_lists = st.lists(
+    st.builds(
+        record,
+        st.integers(1, 50),
+        unit_id=st.sampled_from(["T01", "T02", "T03"]),
+        cost=amounts,
+        ceiling=amounts,
+        downgraded=st.booleans(),
+        failure=st.sampled_from([None, "quality"]),
+    ),
+    max_size=12,
+    unique_by=lambda one: one.id,
+)
+
+
+@given(
+    records=attempts_lists, losses=st.dictionaries(st.integers(1, 50), st.floats(-1, 60)), learned=st.none() | st.floats(0, 50)
+)
+def test_the_split_always_adds_up(records: list[Record], losses: dict[int, float], learned: float | None) -> None:
+    costs = {} if learned is None else {("execute-task", CEILING): learned}
+    saved = savings(records, learned=costs, cache_losses=losses)
+    assert saved.net_usd == pytest.approx(saved.counterfactual_usd - saved.spent_usd, abs=1e-6)
+    assert saved.failed_usd >= 0
+    assert saved.cache_usd >= 0
+    assert saved.net_usd <= savings(records, cache_losses=losses).net_usd + 1e-6
+    by_pattern = sum(savings_by_pattern(records, learned=costs, cache_losses=losses).values(), Savings())
+    assert by_pattern.net_usd == pytest.approx(saved.net_usd, abs=1e-6)
+    assert (by_pattern.runs, by_pattern.unknown, by_pattern.running) == (saved.runs, saved.unknown, saved.running)
+    assert saved.spent_usd <= sum(one.outcome.cost_usd or 0.0 for one in records if one.outcome) + 1e-6
