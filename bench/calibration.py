@@ -118,10 +118,8 @@ def show_mix(rows: Sequence[Row], policy: Policy) -> None:
     print(f"{'all':14}{len(rows):6}{mix[Tier.LIGHT]:8}{mix[Tier.STANDARD]:10}{mix[Tier.HEAVY]:8}\n")
     print("tokens of a task relative to its project's mean")
     for tier, values in relative.items():
-        error = statistics.stdev(values) / len(values) ** 0.5
-        print(
-            f"  {tier!s:10} n {len(values):4}  mean {statistics.mean(values):.2f} ± {error:.2f}  median {statistics.median(values):.2f}"
-        )
+        mean, error = statistics.mean(values), statistics.stdev(values) / len(values) ** 0.5
+        print(f"  {tier!s:10} n {len(values):4}  mean {mean:.2f} ± {error:.2f}  median {statistics.median(values):.2f}")
 
 
 def show_thresholds(rows: Sequence[Row], policy: Policy) -> None:

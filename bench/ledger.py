@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stepdown.ledger import Attempt, Ledger, Outcome, open_ledger
+from stepdown.ledger import Attempt, Outcome, open_ledger
 from stepdown.report.tables import Column, table
 from stepdown.units import KNOWN_TYPES, TIERS, Tokens
 
@@ -21,9 +21,9 @@ RECEIPT = '{"candidates": "' + "x" * 3_000 + '"}'
 """A decision as JSON is about 3 kB."""
 
 
-def attempt(number: int) -> Attempt:
+def attempt(number: int, project: str | None = None) -> Attempt:
     return Attempt(
-        project=f"/projects/{number % 10}",
+        project=project or f"/projects/{number % 10}",
         unit_type=KNOWN_TYPES[number % len(KNOWN_TYPES)],
         unit_id=f"M{number // 1000:03}/S01/T{number % 1000:03}",
         tier=TIERS[number % 3],
@@ -51,13 +51,15 @@ def outcome(number: int) -> Outcome:
     )
 
 
-def fill(ledger: Ledger, attempts: int) -> None:
+def fill(path: Path, attempts: int, *, project: str | None = None) -> None:
+    """Make a ledger of so many attempts, of one project or of ten."""
     by_project: dict[str, list[tuple[Attempt, Outcome]]] = {}
     for number in range(attempts):
-        one = attempt(number)
+        one = attempt(number, project)
         by_project.setdefault(one.project, []).append((one, outcome(number)))
-    for project, records in by_project.items():
-        ledger.import_records(project, "bench", records)
+    with open_ledger(str(path)) as ledger:
+        for name, records in by_project.items():
+            ledger.import_records(name, "bench", records)
 
 
 def median(call: Callable[[], object], times: int) -> float:
@@ -71,8 +73,8 @@ def median(call: Callable[[], object], times: int) -> float:
 
 
 def measurements(path: Path, attempts: int) -> list[tuple[str, float]]:
+    fill(path, attempts)
     with open_ledger(str(path)) as ledger:
-        fill(ledger, attempts)
         now = START + attempts * EVERY
 
         def begin_and_settle() -> None:

@@ -1,6 +1,6 @@
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepdown.ledger import Attempt, Outcome, Record
@@ -150,6 +150,7 @@ attempts_lists = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(
     records=attempts_lists, losses=st.dictionaries(st.integers(1, 50), st.floats(-1, 60)), learned=st.none() | st.floats(0, 50)
 )

@@ -82,15 +82,15 @@ def pressure(tier: Tier, unit_type: str, meters: Sequence[Meter], policy: Policy
         light_ok: whether a light model fits and has not been failing this pattern; asked only in the first band.
     """
     meter = fullest(meters)
-    if meter is None:
+    if meter is None or unit_type == "replan-slice":
         return Pressed(tier=tier)
     now = band(meter.used, policy)
     said = f"{meter.name} is {meter.used:.0%} used"
     if now is Band.LIGHT and tier is Tier.STANDARD and light_ok:
         return Pressed(tier=Tier.LIGHT, reason=f"{said}: standard work goes to light")
-    if now is Band.CHEAPEST and tier is not Tier.HEAVY and unit_type != "replan-slice":
+    if now is Band.CHEAPEST and tier is not Tier.HEAVY:
         return Pressed(tier=Tier.LIGHT, cheapest=True, reason=f"{said}: only heavy work keeps its model")
-    if now is Band.ALL and unit_type != "replan-slice":
+    if now is Band.ALL:
         return Pressed(tier=Tier.LIGHT, cheapest=True, reason=f"{said}: everything goes to the cheapest")
     return Pressed(tier=tier)
 

@@ -1,14 +1,14 @@
 """Which models may serve a unit below its ceiling, what each would cost, and which is the cheapest (SPEC section 5). Pure."""
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 import msgspec
 
 from stepdown.catalog import Catalog, Model
 from stepdown.decision import Candidate, Context, Needs
-from stepdown.expectations import expected_tokens
+from stepdown.expectations import Expectations, Expected
 from stepdown.fit import fit
-from stepdown.policy import Policy
 from stepdown.preferences.schema import ModelChoice, Preferences
 from stepdown.providers import participating
 from stepdown.units import TIERS, Tier, Unit
@@ -30,10 +30,27 @@ class Ceiling(msgspec.Struct, frozen=True):
     known: bool = True
 
 
+class Stall(msgspec.Struct, frozen=True):
+    """A model as it stands under one ceiling: what does not change from unit to unit.
+
+    Attributes:
+        model: the model.
+        ref: its provider-qualified name.
+        named: whether the user named it for its tier.
+        misfit: why it can never serve below this ceiling; "" if it can.
+    """
+
+    model: Model
+    ref: str
+    named: bool = False
+    misfit: str = ""
+
+
 class Offer(msgspec.Struct, frozen=True):
     """A model that was considered: its cost, and why it may not serve (``""``: it may)."""
 
     model: Model
+    ref: str
     cost: float | None
     total: float | None
     misfit: str = ""
@@ -42,7 +59,7 @@ class Offer(msgspec.Struct, frozen=True):
     def candidate(self, *, taken: bool, why: str = "") -> Candidate:
         """The same, as it stands on the receipt."""
         return Candidate(
-            model=self.model.ref,
+            model=self.ref,
             tier=self.model.tier,
             expected_cost=self.cost,
             expected_total=self.total,
@@ -59,6 +76,7 @@ class Work(msgspec.Struct, frozen=True):
         tier: how hard it is by itself.
         context: the world.
         needs: what it asks of a model.
+        expectations: what units use.
         failing: probability that a first attempt fails, for a light, a standard and a heavy model.
         ceiling_cost: expected US dollars on the ceiling, which is also what stepping up costs; None is unknown.
     """
@@ -67,8 +85,13 @@ class Work(msgspec.Struct, frozen=True):
     tier: Tier
     context: Context
     needs: Needs
+    expectations: Expectations
     failing: tuple[float, float, float]
     ceiling_cost: float | None = None
+
+    def expected(self, model: Model | None) -> Expected:
+        """What the unit is expected to use on `model`."""
+        return self.expectations.of(self.unit.type, self.tier, "" if model is None else model.ref)
 
 
 class Market:
@@ -77,14 +100,14 @@ class Market:
     def __init__(self, preferences: Preferences, catalog: Catalog) -> None:
         self._preferences = preferences
         self._catalog = catalog
-        self._policy: Policy = preferences.policy
-        self._pools: dict[str, Mapping[Tier, tuple[Model, ...]]] = {}
+        self._pools: dict[str, Mapping[Tier, tuple[Stall, ...]]] = {}
         self._providers: dict[str, frozenset[str]] = {}
-        self.named: dict[Tier, Model] = {}
+        self._by_total = preferences.dynamic_routing.learning == "expected_cost"
+        self._named: dict[Tier, Model] = {}
         for tier, choice in preferences.dynamic_routing.tier_models.items():
             model = catalog.resolve(choice.model, choice.provider)
             if model is not None:
-                self.named[tier] = model
+                self._named[tier] = model
 
     def ceiling(self, choice: ModelChoice, origin: str) -> Ceiling:
         """The ceiling a user's choice stands for; a name the catalogue does not know stays as it was written."""
@@ -95,14 +118,12 @@ class Market:
             return Ceiling(model, origin, fallbacks)
         return Ceiling(Model(id=choice.model, provider=choice.provider), origin, fallbacks, known=False)
 
-    def pool(self, ceiling: Model) -> Mapping[Tier, tuple[Model, ...]]:
-        """Per tier below the ceiling's, what routing may choose among; in the ceiling's own, the same model sold by others."""
-        pool = self._pools.get(ceiling.ref)
-        if pool is None:
-            providers = self._taking_part(ceiling)
-            pool = {tier: tuple(self._tier(tier, ceiling, providers)) for tier in TIERS}
-            self._pools[ceiling.ref] = pool
-        return pool
+    @cached_property
+    def taking_part(self) -> frozenset[str]:
+        """The providers whose models routing may choose under any of the ceilings that are set."""
+        ceilings = [self.ceiling(choice, key) for key, choice in self._preferences.models.items()]
+        sets = [self._taking_part(ceiling.model) for ceiling in ceilings if ceiling.known]
+        return frozenset[str]().union(*sets) if sets else self._taking_part(None)
 
     def _taking_part(self, ceiling: Model | None) -> frozenset[str]:
         name = "" if ceiling is None else ceiling.provider
@@ -111,30 +132,41 @@ class Market:
             providers = self._providers[name] = participating(self._preferences, self._catalog, ceiling)
         return providers
 
-    def _tier(self, tier: Tier, ceiling: Model, providers: frozenset[str]) -> Iterable[Model]:
+    def _pool(self, ceiling: Model) -> Mapping[Tier, tuple[Stall, ...]]:
+        """Per tier below the ceiling's, what routing may choose among; in the ceiling's own, the same model sold by others."""
+        pool = self._pools.get(ceiling.ref)
+        if pool is None:
+            pool = self._pools[ceiling.ref] = {tier: tuple(self._stalls(tier, ceiling)) for tier in TIERS}
+        return pool
+
+    def _stalls(self, tier: Tier, ceiling: Model) -> Iterable[Stall]:
         if ceiling.tier is None or tier > ceiling.tier:
             return
-        if tier in self.named:
+        if tier in self._named:
             # The user's word wins within its tier. The ceiling itself is what remains when nothing else serves.
-            if self.named[tier].ref != ceiling.ref:
-                yield self.named[tier]
+            model = self._named[tier]
+            if model.ref != ceiling.ref:
+                yield Stall(model, model.ref, named=True, misfit=self._never(model, ceiling))
             return
         for model in self._catalog.of_tier(tier):
-            if model.provider not in providers or model.ref == ceiling.ref:
+            if model.provider not in self._taking_part(ceiling) or model.ref == ceiling.ref:
                 continue
             # The ceiling keeps its own tier (docs/decisions/0003): only the same model sold elsewhere replaces it there.
             if tier < ceiling.tier or (model.family and model.family == ceiling.family):
-                yield model
+                yield Stall(model, model.ref, misfit=self._never(model, ceiling))
 
-    def all_taking_part(self) -> frozenset[str]:
-        """The providers whose models routing may choose under any of the ceilings that are set."""
-        ceilings = [self.ceiling(choice, key) for key, choice in self._preferences.models.items()]
-        sets = [self._taking_part(ceiling.model) for ceiling in ceilings if ceiling.known]
-        return frozenset[str]().union(*sets) if sets else self._taking_part(None)
+    def _never(self, model: Model, ceiling: Model) -> str:
+        """Why `model` can never serve below `ceiling`, whatever the unit."""
+        if model.provider not in self._taking_part(ceiling):
+            return f"{model.provider} takes no part here"
+        if model.tier is None or ceiling.tier is None or model.tier > ceiling.tier:
+            return f"is of a tier ({model.tier or 'unknown'}) above the ceiling's"
+        if model.price is None:
+            return "has no known price"
+        return "" if ceiling.price else "cannot be compared: the ceiling has no known price"
 
-    def price(self, model: Model, work: Work) -> tuple[float | None, float | None]:
+    def price(self, model: Model, work: Work, expected: Expected) -> tuple[float | None, float | None]:
         """Expected US dollars of `work` on `model`, and the same with what failing and stepping up would cost."""
-        expected = expected_tokens(work.unit.type, work.tier, model, work.context.expectations, self._policy)
         cost = model.cost(expected.tokens, longest_prompt=expected.prompt_peak)
         if cost is None:
             return None, None
@@ -143,38 +175,26 @@ class Market:
 
     def obstacle(self, model: Model, context: Context) -> str:
         """Why the world does not let a model be used; "" if it does."""
-        if model.ref in context.blocked:
-            return f"blocked: {context.blocked[model.ref]}"
-        if context.providers is not None and model.provider and model.provider not in context.providers:
-            return f"the agent cannot reach {model.provider}"
-        return ""
+        return _obstacle(model, model.ref, context)
 
-    def offer(self, model: Model, work: Work, ceiling: Ceiling | None = None) -> Offer:
-        """What `model` would cost, and whether it may serve `work`: below `ceiling`, where one is given."""
-        cost, total = self.price(model, work)
-        misfit = self.obstacle(model, work.context)
-        if not misfit and ceiling is not None:
-            misfit = self._above(model, cost, work.ceiling_cost, ceiling)
+    def offer(self, model: Model, work: Work) -> Offer:
+        """What `model` would cost, and whether it can serve `work` at all; whether it is below a ceiling is not asked."""
+        return self._offer(Stall(model, model.ref, named=True), work, None)
+
+    def _offer(self, stall: Stall, work: Work, limit: float | None) -> Offer:
+        """An offer of at most `limit` dollars, or less than that where the user did not name the model."""
+        model, ref = stall.model, stall.ref
+        cost, total = self.price(model, work, work.expectations.of(work.unit.type, work.tier, ref))
+        misfit = stall.misfit or _obstacle(model, ref, work.context)
+        if not misfit and limit is not None and cost is not None:
+            if cost > limit:
+                misfit = "would cost more than the ceiling"
+            elif cost == limit and not stall.named:
+                misfit = "would cost as much as the ceiling"
         if misfit:
-            return Offer(model, cost, total, misfit)
+            return Offer(model, ref, cost, total, misfit)
         fits = fit(model, work.needs)
-        return Offer(model, cost, total, fits.misfit, fits.adaptations)
-
-    def _above(self, model: Model, cost: float | None, ceiling_cost: float | None, ceiling: Ceiling) -> str:
-        """Why `model` is not below the ceiling. One that the user named may cost as much; one that we choose must cost less."""
-        if model.provider not in self._taking_part(ceiling.model):
-            return f"{model.provider} takes no part here"
-        if model.tier is None or ceiling.model.tier is None or model.tier > ceiling.model.tier:
-            return f"is of a tier ({model.tier or 'unknown'}) above the ceiling's"
-        if cost is None:
-            return "has no known price"
-        if ceiling_cost is None:
-            return "cannot be compared: the ceiling has no known price"
-        if cost > ceiling_cost:
-            return "would cost more than the ceiling"
-        if cost == ceiling_cost and model not in self.named.values():
-            return "would cost as much as the ceiling"
-        return ""
+        return Offer(model, ref, cost, total, fits.misfit, fits.adaptations)
 
     def offers(self, target: Tier, work: Work, ceiling: Ceiling) -> list[Offer]:
         """The offers from `target` up to the ceiling's tier; tiers above the first that serves are not asked.
@@ -182,19 +202,18 @@ class Market:
         Under ``learning: expected_cost`` every tier is asked, since the cheapest in total may stand in any of them.
         """
         assert ceiling.model.tier is not None
-        every_tier = self._preferences.dynamic_routing.learning == "expected_cost"
-        pool = self.pool(ceiling.model)
+        pool = self._pool(ceiling.model)
         offers: list[Offer] = []
         for tier in TIERS[target.rank : ceiling.model.tier.rank + 1]:
-            offers += [self.offer(model, work, ceiling) for model in pool[tier]]
-            if not every_tier and any(not offer.misfit for offer in offers):
+            offers += [self._offer(stall, work, work.ceiling_cost) for stall in pool[tier]]
+            if not self._by_total and any(not offer.misfit for offer in offers):
                 break
         return offers
 
     def pinned(self, tier: Tier, ceiling: Ceiling | None) -> tuple[Model, ...]:
         """What may serve a pinned tier: the model named for it, the ceiling if it is of that tier, else all that take part."""
-        if tier in self.named:
-            return (self.named[tier],)
+        if tier in self._named:
+            return (self._named[tier],)
         if ceiling is not None and ceiling.model.tier is tier:
             return (ceiling.model,)
         providers = self._taking_part(None if ceiling is None else ceiling.model)
@@ -202,12 +221,19 @@ class Market:
 
     def cheapest(self, offers: Iterable[Offer], ceiling: Ceiling | None) -> Offer | None:
         """The cheapest offer that may serve; the ceiling's provider and then the name decide between equals."""
-        total = self._preferences.dynamic_routing.learning == "expected_cost"
 
         def rank(offer: Offer) -> tuple[float, bool, str]:
-            price = offer.total if total else offer.cost
+            price = offer.total if self._by_total else offer.cost
             home = ceiling is not None and offer.model.provider == ceiling.model.provider
-            return float("inf") if price is None else price, not home, offer.model.ref
+            return float("inf") if price is None else price, not home, offer.ref
 
         serving = [offer for offer in offers if not offer.misfit]
         return min(serving, key=rank, default=None)
+
+
+def _obstacle(model: Model, ref: str, context: Context) -> str:
+    if ref in context.blocked:
+        return f"blocked: {context.blocked[ref]}"
+    if context.providers is not None and model.provider and model.provider not in context.providers:
+        return f"the agent cannot reach {model.provider}"
+    return ""

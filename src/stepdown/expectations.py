@@ -53,9 +53,49 @@ DEFAULTS: Final[Mapping[str, Expectation]] = {
 """Mean use of a unit per type, of a phase where a type was seen fewer than ten times, and of all. Source: 832 units of 23
 projects whose prompts were cached; printed by ``python -m bench.expectations``, discussed in ``docs/benchmarks.md``."""
 
-_TYPES: Final = tuple(name for name in DEFAULTS if "*" not in name)
+_TYPES: Final = frozenset(name for name in DEFAULTS if "*" not in name)
 _EXECUTION: Final = frozenset({"execute-task", "reactive-execute"})
 """The types whose difficulty is read from their plans, and whose use was seen to follow it."""
+
+
+class Expectations:
+    """What units are expected to use, prepared from what the ledger has seen.
+
+    A decision asks for one unit on a hundred models, so everything that depends on the ledger alone is worked out once.
+
+    Attributes:
+        source: the ledger's means, as given.
+    """
+
+    __slots__ = ("_known", "_policy", "_ratios", "source")
+
+    def __init__(self, source: Mapping[tuple[str, str], Expectation], policy: Policy) -> None:
+        self.source = source
+        self._policy = policy
+        self._ratios = token_ratios(source, policy)
+        self._known: dict[tuple[str, Tier, str], Expected] = {}
+
+    def of(self, unit_type: str, tier: Tier, ref: str) -> Expected:
+        """What a unit of `unit_type` and difficulty `tier` is expected to use on the model `ref`; "" is none in particular.
+
+        The ledger's mean for this type on this model where it is over at least ``policy.expectation_minimum`` units; else the
+        default, times how much more or less than the defaults this model has used elsewhere.
+        """
+        key = (unit_type, tier, ref)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._work_out(unit_type, tier, ref)
+        return known
+
+    def _work_out(self, unit_type: str, tier: Tier, ref: str) -> Expected:
+        policy = self._policy
+        measured = self.source.get((unit_type, ref))
+        if measured is not None and measured.units >= policy.expectation_minimum and measured.tokens.total > 0:
+            requests = measured.requests or default(unit_type).requests or 1.0
+            return _expected(measured.tokens, requests, "measured", policy.context_peak_to_mean)
+        factors = (policy.effort_light, policy.effort_standard, policy.effort_heavy)
+        effort = factors[tier.rank] if unit_type in _EXECUTION else 1.0
+        return _estimate(unit_type, effort, self._ratios.get(ref, 1.0), policy.context_peak_to_mean)
 
 
 def expected_tokens(
@@ -65,20 +105,8 @@ def expected_tokens(
     expectations: Mapping[tuple[str, str], Expectation],
     policy: Policy,
 ) -> Expected:
-    """What a unit of `unit_type` and difficulty `tier` is expected to use on `model`.
-
-    The ledger's mean for this type on this model where it is over at least ``policy.expectation_minimum`` units; else the
-    default, times how much more or less than the defaults this model has used elsewhere. None is no model in particular.
-    """
-    ratio = 1.0
-    if model is not None and expectations:
-        measured = expectations.get((unit_type, model.ref))
-        if measured is not None and measured.units >= policy.expectation_minimum and measured.tokens.total > 0:
-            requests = measured.requests or default(unit_type).requests or 1.0
-            return _expected(measured.tokens, requests, "measured", policy.context_peak_to_mean)
-        ratio = token_ratio(model.ref, expectations, policy)
-    effort = (policy.effort_light, policy.effort_standard, policy.effort_heavy)[tier.rank] if unit_type in _EXECUTION else 1.0
-    return _estimate(unit_type, effort, ratio, policy.context_peak_to_mean)
+    """`Expectations.of` for a single question."""
+    return Expectations(expectations, policy).of(unit_type, tier, "" if model is None else model.ref)
 
 
 def default(unit_type: str) -> Expectation:
@@ -92,19 +120,19 @@ def default(unit_type: str) -> Expectation:
     return DEFAULTS[f"{phase}/*"]
 
 
-def token_ratio(ref: str, expectations: Mapping[tuple[str, str], Expectation], policy: Policy) -> float:
-    """Tokens this model has used per token the defaults expected, over all unit types it was seen on; 1.0 where unknown.
+def token_ratios(source: Mapping[tuple[str, str], Expectation], policy: Policy) -> dict[str, float]:
+    """Per model, tokens it has used per token the defaults expected, over all unit types that have a default of their own.
 
-    Tokenisers and habits differ between model families; what a model did elsewhere is the best guess of what it does here.
+    Tokenisers and habits differ between model families; what a model did elsewhere is the best guess of what it does here. A
+    model seen on fewer than ``policy.expectation_minimum`` units has no entry.
     """
-    used = 0.0
-    units = 0
-    for unit_type in _TYPES:
-        seen = expectations.get((unit_type, ref))
-        if seen is not None and seen.units > 0 and seen.tokens.total > 0:
-            units += seen.units
-            used += seen.units * seen.tokens.total / DEFAULTS[unit_type].tokens.total
-    return used / units if units >= policy.expectation_minimum else 1.0
+    used: dict[str, float] = {}
+    units: dict[str, int] = {}
+    for (unit_type, ref), seen in source.items():
+        if unit_type in _TYPES and seen.units > 0 and seen.tokens.total > 0:
+            units[ref] = units.get(ref, 0) + seen.units
+            used[ref] = used.get(ref, 0.0) + seen.units * seen.tokens.total / DEFAULTS[unit_type].tokens.total
+    return {ref: used[ref] / count for ref, count in units.items() if count >= policy.expectation_minimum}
 
 
 @lru_cache(maxsize=512)

@@ -56,7 +56,12 @@ def adjust(pattern: str, tier: Tier, evidence: Sequence[Evidence], policy: Polic
     events = [event for event in evidence if event.tier is tier and event.pattern == pattern]
     if len(events) < policy.evidence_minimum:
         pattern = unit_type
-        events = [event for event in evidence if event.tier is tier and event.pattern.partition(":")[0] == unit_type]
+        tagged = f"{unit_type}:"
+        events = [
+            event
+            for event in evidence
+            if event.tier is tier and (event.pattern == unit_type or event.pattern.startswith(tagged))
+        ]
     if len(events) < policy.evidence_minimum:
         return Adjustment(tier=tier, pattern=pattern, events=len(events))
     events = sorted(events, key=lambda event: event.at)[-policy.evidence_window :]
@@ -92,20 +97,25 @@ def _weighted(events: Sequence[Evidence]) -> tuple[float, float]:
 
 
 def failure_rate(tier: Tier, needed: Tier, evidence: Sequence[Evidence], policy: Policy) -> float:
-    """The probability that work needing `needed` fails on a model of `tier`, 0 to 1; never lower on a weaker tier.
+    """The probability that work needing `needed` fails on a model of `tier`, 0 to 1: one of `failure_rates`."""
+    return failure_rates(needed, evidence, policy)[tier.rank]
 
-    Each tier's prior (``policy.failure_*``) counts as ``policy.failure_prior_events`` events, and `evidence`, the events of
-    one pattern, moves it from there.
+
+def failure_rates(needed: Tier, evidence: Sequence[Evidence], policy: Policy) -> tuple[float, float, float]:
+    """The same for light, standard and heavy models; never higher on a stronger tier.
+
+    Each tier's prior (``policy.failure_*``) counts as ``policy.failure_prior_events`` events, and `evidence`, the events that
+    are `relevant` to one pattern, moves it from there.
     """
-    return min(_shrunk(lower, needed, evidence, policy) for lower in TIERS[: tier.rank + 1])
-
-
-def _shrunk(tier: Tier, needed: Tier, evidence: Sequence[Evidence], policy: Policy) -> float:
     base = (policy.failure_light, policy.failure_standard, policy.failure_heavy)[needed.rank]
-    prior = min(_CERTAIN, base + policy.failure_below * max(0, needed.rank - tier.rank))
-    events = [event for event in evidence if event.tier is tier]
-    if len(events) > policy.evidence_window:
-        events = sorted(events, key=lambda event: event.at)[-policy.evidence_window :]
-    weight = sum(event.weight for event in events)
-    failed = sum(event.weight for event in events if not event.success)
-    return (prior * policy.failure_prior_events + failed) / (policy.failure_prior_events + weight)
+    weights, failures = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]
+    for event in evidence:
+        weights[event.tier.rank] += event.weight
+        if not event.success:
+            failures[event.tier.rank] += event.weight
+    rates: list[float] = []
+    for tier in TIERS:
+        prior = min(_CERTAIN, base + policy.failure_below * max(0, needed.rank - tier.rank))
+        rate = (prior * policy.failure_prior_events + failures[tier.rank]) / (policy.failure_prior_events + weights[tier.rank])
+        rates.append(min([rate, *rates]))
+    return rates[0], rates[1], rates[2]

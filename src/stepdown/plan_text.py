@@ -8,125 +8,20 @@ recognised is passed over. `stepdown.signals` says what it all means.
 import re
 from typing import Final
 
-_EXTENSIONS: Final = frozenset(
-    [
-        "adoc",
-        "astro",
-        "bash",
-        "bat",
-        "c",
-        "cc",
-        "cfg",
-        "cjs",
-        "clj",
-        "cmake",
-        "conf",
-        "cpp",
-        "cs",
-        "csproj",
-        "css",
-        "csv",
-        "cxx",
-        "dart",
-        "ejs",
-        "env",
-        "erb",
-        "ex",
-        "exs",
-        "fish",
-        "fs",
-        "go",
-        "gql",
-        "gradle",
-        "graphql",
-        "groovy",
-        "h",
-        "hbs",
-        "hcl",
-        "hpp",
-        "hs",
-        "htm",
-        "html",
-        "ico",
-        "ini",
-        "ipynb",
-        "java",
-        "jinja",
-        "jinja2",
-        "jl",
-        "jpeg",
-        "jpg",
-        "js",
-        "json",
-        "json5",
-        "jsonc",
-        "jsonl",
-        "jsx",
-        "kt",
-        "kts",
-        "less",
-        "lock",
-        "lua",
-        "m",
-        "markdown",
-        "md",
-        "mdx",
-        "mjs",
-        "ml",
-        "mm",
-        "mts",
-        "nix",
-        "patch",
-        "pdf",
-        "php",
-        "pl",
-        "plist",
-        "png",
-        "po",
-        "prisma",
-        "properties",
-        "proto",
-        "ps1",
-        "py",
-        "pyi",
-        "pyx",
-        "r",
-        "rake",
-        "rb",
-        "rs",
-        "rst",
-        "sass",
-        "scala",
-        "scss",
-        "sh",
-        "sql",
-        "sqlite",
-        "svelte",
-        "svg",
-        "swift",
-        "tex",
-        "tf",
-        "tfvars",
-        "toml",
-        "tpl",
-        "ts",
-        "tsv",
-        "tsx",
-        "txt",
-        "vb",
-        "vim",
-        "vue",
-        "wasm",
-        "webp",
-        "xml",
-        "xsl",
-        "yaml",
-        "yml",
-        "zig",
-        "zsh",
-    ]
+
+def words(text: str) -> frozenset[str]:
+    """A set of words, written as a sentence."""
+    return frozenset(text.split())
+
+
+_EXTENSIONS: Final = words(
+    "adoc astro bash bat c cc cfg cjs clj cmake conf cpp cs csproj css csv cxx dart ejs env erb ex exs fish fs go gql "
+    "gradle graphql groovy h hbs hcl hpp hs htm html ico ini ipynb java jinja jinja2 jl jpeg jpg js json json5 jsonc jsonl "
+    "jsx kt kts less lock lua m markdown md mdx mjs ml mm mts nix patch pdf php pl plist png po prisma properties proto ps1 "
+    "py pyi pyx r rake rb rs rst sass scala scss sh sql sqlite svelte svg swift tex tf tfvars toml tpl ts tsv tsx txt vb "
+    "vim vue wasm webp xml xsl yaml yml zig zsh"
 )
-_NAMES: Final = frozenset({"makefile", "dockerfile", "rakefile", "gemfile", "procfile", "license", "justfile"})
+_NAMES: Final = words("makefile dockerfile rakefile gemfile procfile license justfile")
 _KINDS: Final = {
     "description": "prose",
     "steps": "steps",
@@ -192,6 +87,8 @@ class Section:
         """The paths that its list is about."""
         paths: Paths = {}
         for raw in self.body.split("\n", _MOST_LINES)[:_MOST_LINES]:
+            if not raw:
+                continue
             line = raw.strip()
             if line.startswith("- `"):  # nearly every line of nearly every plan: `path` — what becomes of it
                 name, _, after = line[3:360].partition("`")

@@ -13,7 +13,7 @@ from stepdown.candidates import Ceiling, Market, Offer, Work
 from stepdown.catalog import Catalog, Model
 from stepdown.classify import classify, pattern
 from stepdown.decision import Candidate, Classification, Context, Decision, Needs
-from stepdown.expectations import expected_tokens
+from stepdown.expectations import Expectations, Expected
 from stepdown.fit import fit
 from stepdown.learning import adjust, failure_rate, relevant
 from stepdown.preferences.schema import ModelChoice, Preferences
@@ -57,6 +57,7 @@ class Router:
         self.policy = preferences.policy
         self._routing = preferences.dynamic_routing
         self._market = Market(preferences, self.catalog)
+        self._prepared: Expectations | None = None
         self._until_switch: tuple[Callable[[Case], Decision | None], ...] = (self._pin, self._hook, self._find_ceiling)
         self._after_switch: tuple[Callable[[Case], Decision | None], ...] = (self._learn, self._press, self._escalate)
 
@@ -193,15 +194,23 @@ class Router:
             name = pattern(unit, case.nature)
             events = relevant(name, context.evidence)
             light, standard, heavy = (failure_rate(tier, needed, events, self.policy) for tier in TIERS)
-            needs = context.needs or self._needs(unit, context, needed)
-            work = Work(unit, needed, context, needs, (light, standard, heavy))
-            cost = None if case.ceiling is None else self._market.price(case.ceiling.model, work)[0]
-            case.work = msgspec.structs.replace(work, ceiling_cost=cost)
+            expectations = self._expectations(context)
+            needs = context.needs or self._needs(expectations.of(unit.type, needed, ""))
+            work = Work(unit, needed, context, needs, expectations, (light, standard, heavy))
+            if case.ceiling is not None:
+                top = case.ceiling.model
+                work = msgspec.structs.replace(work, ceiling_cost=self._market.price(top, work, work.expected(top))[0])
+            case.work = work
         return case.work
 
-    def _needs(self, unit: Unit, context: Context, tier: Tier) -> Needs:
+    def _expectations(self, context: Context) -> Expectations:
+        """The context's expectations, prepared; a context that is used again is not prepared again."""
+        if self._prepared is None or self._prepared.source is not context.expectations:
+            self._prepared = Expectations(context.expectations, self.policy)
+        return self._prepared
+
+    def _needs(self, expected: Expected) -> Needs:
         """What the unit asks of a model, from what such units have asked."""
-        expected = expected_tokens(unit.type, tier, None, context.expectations, self.policy)
         return Needs(prompt=expected.prompt_peak, output=self.policy.requested_output)
 
     def _light_serves(self, case: Case) -> bool:
@@ -261,8 +270,8 @@ class Router:
         """The receipt."""
         unit, ceiling, work = case.unit, case.ceiling, self._work(case)
         full = exhausted(case.context.meters)
-        cost, total = (None, None) if model is None else self._market.price(model, work)
-        expected = expected_tokens(unit.type, work.tier, model, case.context.expectations, self.policy)
+        expected = work.expected(model)
+        cost, total = (None, None) if model is None else self._market.price(model, work, expected)
         tier = case.tier
         if ceiling is not None and ceiling.model.tier is not None and unchanged not in {"pinned", "hook"}:
             tier = min(tier, ceiling.model.tier)

@@ -11,14 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
-from stepdown.plan_text import EntryScan, Paths, PlanScan
+from stepdown.plan_text import EntryScan, Paths, PlanScan, words
 from stepdown.policy import Policy
 from stepdown.units import Unit
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
 
 KEYWORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "migration": ("migrat", "backfill"),
@@ -36,26 +31,38 @@ KEYWORDS: Final[Mapping[str, tuple[str, ...]]] = {
         "csrf",
     ),
     "performance": ("performance", "optimiz", "optimis", "latency", "throughput", "benchmark", "bottleneck", "memoiz"),
-    "concurrency": ("concurren", "paralleli", "deadlock", "mutex", "race condition", "multithread", "thread-saf", "thread saf"),
-    "compatibility": ("compatib", "deprecat", "breaking change", "polyfill", "interoperab"),
+    "concurrency": ("concurren", "paralleli", "deadlock", "mutex", "multithread", "thread-saf"),
+    "compatibility": ("compatib", "deprecat", "polyfill", "interoperab"),
 }
 """The keyword groups of SPEC 3, as beginnings of words."""
 
+PHRASES: Final[Mapping[str, str]] = {
+    "race condition": "concurrency",
+    "thread saf": "concurrency",
+    "breaking change": "compatibility",
+}
+"""Beginnings of phrases that belong to a group although their words alone do not."""
+
 TAG_WORDS: Final[Mapping[str, frozenset[str]]] = {
-    "typo": _words("typo typos misspelling misspellings spelling"),
-    "rename": _words("rename renames renamed renaming"),
-    "docs": _words("docs doc documentation readme readme.md changelog changelog.md docstring docstrings"),
-    "config": _words("config configs configuration configure configures gitignore eslintrc"),
-    "refactor": _words("refactor refactors refactored refactoring restructure extract deduplicate"),
-    "test": _words("test tests testing unit-test unit-tests e2e"),
+    "typo": words("typo typos misspelling misspellings spelling"),
+    "rename": words("rename renames renamed renaming"),
+    "docs": words("docs doc documentation readme readme.md changelog changelog.md docstring docstrings"),
+    "config": words("config configs configuration configure configures gitignore eslintrc"),
+    "refactor": words("refactor refactors refactored refactoring restructure extract deduplicate"),
+    "test": words("test tests testing unit-test unit-tests e2e"),
 }
 """The tags of SPEC 3, the most telling first. A tag is read from front matter, the title or the first sentence."""
 
 _FEW: Final = 3
-_WORDLIKE: Final = frozenset("/\\_.=@#")
-_MOST_HITS: Final = 20
+_BINARY_WITHIN: Final = 4_096
+_UNWORDLIKE: Final = frozenset("/\\_.=@#")
 _AROUND: Final = "([{<>}]).,;:!?\"'*_"
 _CREATING: Final = ("create ", "scaffold ", "write ", "new ")
+_STEM: Final = 4
+_STEMS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    start: tuple((stem, group) for group, stems in KEYWORDS.items() for stem in stems if stem.startswith(start))
+    for start in {stem[:_STEM] for stems in KEYWORDS.values() for stem in stems}
+}
 _TAG_OF: Final = {word: tag for tag, words in TAG_WORDS.items() for word in words}
 _DOCUMENTS: Final = (".md", ".mdx", ".markdown", ".rst", ".adoc", ".txt")
 _MATTER: Final = {
@@ -70,16 +77,19 @@ _MATTER: Final = {
 _INTEGER: Final = re.compile(r"\d{1,6}")
 _DURATION: Final = re.compile(r"(\d{1,5}(?:\.\d{1,3})?)\s{0,3}([wdhm])", re.IGNORECASE)
 _MINUTES: Final = {"m": 1.0, "h": 60.0, "d": 480.0, "w": 2400.0}
-_OF_CODE: Final = re.compile(r"lines? of (?:new )?(?:code|python|typescript|javascript|rust|go|java)\b")
+_LINES: Final = re.compile(
+    r"(?P<count>\d[\d,]{0,8})\+?[ -]?"
+    r"(?:lines?\b(?P<code> of (?:new )?(?:code|python|typescript|javascript|rust|go|java)\b)?|loc\b)"
+)
 _AMOUNT: Final = re.compile(
     r"(?:\b(?:about|around|roughly|approximately|some|adds?|adding|writes?|implements?|generate|estimated)\s|~)"
     r"\s?(?:an? |estimated |at |new |~)?(\d{1,3}(?:,\d{3})+|\d{1,6})$",
     re.IGNORECASE,
 )
-_WRITING: Final = _words(
+_WRITING: Final = words(
     "add adds adding write writes writing implement implements implementing generate generates create creates"
 )
-_READING: Final = _words(
+_READING: Final = words(
     "read reads reading review scan inspect exceed exceeds limit under below has contains existing current is of the"
 )
 
@@ -187,7 +197,7 @@ def _readable(text: str, what: str, policy: Policy, found: _Findings) -> str:
     if len(text) > policy.plan_characters:
         found.notes.append(f"the {what} is too long: only its first {policy.plan_characters} characters were read")
         text = text[: policy.plan_characters]
-    if "\0" in text:
+    if "\0" in text[:_BINARY_WITHIN]:
         found.notes.append(f"the {what} is not text")
         return ""
     text = text.removeprefix("\ufeff")
@@ -284,9 +294,7 @@ def _promised(scan: PlanScan) -> Paths:
 def _find_kinds(found: _Findings, matter: Mapping[str, Sequence[str]], title: str, prose: str) -> None:
     """Keyword groups from title and description; tags from front matter, file names, the title or the first sentence."""
     title = _prose([title], 400)
-    text = f" {title} \n {prose} "
-    groups = tuple(group for group, stems in KEYWORDS.items() if any(_begins_word(text, stem) for stem in stems))
-    found.add("groups", groups or None, "title and description")
+    found.add("groups", _groups(f"{title}\n{prose}") or None, "title and description")
     documents = found.values.get("only_documents")
     said = _said_tags(title) or _said_tags(prose[:400].partition(". ")[0])
     if documents is False:
@@ -298,18 +306,15 @@ def _find_kinds(found: _Findings, matter: Mapping[str, Sequence[str]], title: st
         found.add("created", found.values["files"] or None, "title")
 
 
-def _begins_word(text: str, stem: str) -> bool:
-    """Whether a word of `text` begins with `stem`. Paths, URLs and identifiers are not words."""
-    at = text.find(stem)
-    for _ in range(_MOST_HITS):
-        if at < 0:
-            return False
-        before = text[max(0, at - 80) : at].rpartition(" ")[2].rpartition("\n")[2]
-        after = text[at : at + 80].partition(" ")[0].partition("\n")[0].rstrip(_AROUND)
-        if (not before or not (before[-1].isalnum() or before[-1] in "_-")) and _WORDLIKE.isdisjoint(before + after):
-            return True
-        at = text.find(stem, at + 1)
-    return False
+def _groups(text: str) -> tuple[str, ...]:
+    """The groups that words of lower-case `text` belong to. A path, URL or identifier is one token, and no word."""
+    touched = {group for phrase, group in PHRASES.items() if phrase in text}
+    for token in set(text.split()):
+        word = token if token[0].isalnum() else token.lstrip(_AROUND)
+        for stem, group in _STEMS.get(word[:_STEM], ()):
+            if word.startswith(stem) and _UNWORDLIKE.isdisjoint(token.strip(_AROUND)):
+                touched.add(group)
+    return tuple(group for group in KEYWORDS if group in touched)
 
 
 def _said_tags(text: str) -> set[str]:
@@ -327,17 +332,13 @@ def _prose(bodies: Iterable[str], characters: int) -> str:
 def _written_lines(prose: str) -> int | None:
     """Lines of code the prose says will be written ("about 600 lines of code"), not those to be read or that exist."""
     largest = 0
-    for noun in ("line", "loc"):
-        at = prose.find(noun)
-        while at >= 0:
-            before = prose[max(0, at - 60) : at].rstrip(" +")
-            amount = _AMOUNT.search(before) if before[-1:].isdigit() else None
-            if amount is not None:
-                words = set(before.rpartition(". ")[2].split())
-                of_code = noun == "loc" or _OF_CODE.match(prose, at) is not None
-                if words.isdisjoint(_READING) and (of_code or not words.isdisjoint(_WRITING)):
-                    largest = max(largest, int(amount[1].replace(",", "")))
-            at = prose.find(noun, at + 1)
+    for match in _LINES.finditer(prose):
+        before = prose[max(0, match.start() - 60) : match.end("count")]
+        if _AMOUNT.search(before) is None:
+            continue
+        said = set(before.rpartition(". ")[2].split())
+        if said.isdisjoint(_READING) and (match["code"] or match[0].endswith("loc") or not said.isdisjoint(_WRITING)):
+            largest = max(largest, int(match["count"].replace(",", "")))
     return largest or None
 
 

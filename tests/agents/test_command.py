@@ -34,6 +34,10 @@ async def outcome(agent: CommandAgent, work: Job) -> Finished:
     return finished
 
 
+def exists(path: str) -> bool:
+    return Path(path).exists()
+
+
 def gone(pid: int) -> bool:
     """Whether a process has ended (a zombie nobody reaps has ended, too)."""
     for _ in range(100):
@@ -59,7 +63,7 @@ async def test_placeholders_reach_the_program_as_they_are_without_a_shell(tmp_pa
     assert shown.split("|")[:5] == expected
     assert shown.split("|")[5].startswith("$HOME; /")
     assert prompt == "$(touch x) `y`"
-    assert not Path(shown.split("|")[6]).exists()
+    assert not exists(shown.split("|")[6])
 
 
 async def test_the_prompt_comes_on_standard_input_where_nothing_else_takes_it(tmp_path: Path) -> None:
@@ -74,7 +78,8 @@ async def test_a_program_that_reads_nothing_is_no_problem(tmp_path: Path) -> Non
 
 
 async def test_the_last_line_may_tell_usage_and_cost(tmp_path: Path) -> None:
-    code = """print('work'); print('{"usage": {"input_tokens": 5, "output_tokens": 2}, "cost_usd": 0.01, "model": "m", "result": "ok"}')"""
+    report = '{"usage": {"input_tokens": 5, "output_tokens": 2}, "cost_usd": 0.01, "model": "m", "result": "ok"}'
+    code = f"print('work'); print({report!r})"
     finished = await outcome(python(code), job(tmp_path))
     assert finished == Finished(tokens=Tokens(input=5, output=2), cost_usd=0.01, model="m", text="ok")
 
@@ -174,7 +179,7 @@ async def test_arguments_that_cannot_be_passed_are_errors_of_ours(tmp_path: Path
 async def test_no_command_line_says_how_to_write_one(tmp_path: Path) -> None:
     agent = CommandAgent(AgentSettings())
     assert '"{model}"' in str(agent.check())
-    with pytest.raises(AgentError, match="agents.command.command"):
+    with pytest.raises(AgentError, match=r"agents\.command\.command"):
         await collect(agent, job(tmp_path))
 
 

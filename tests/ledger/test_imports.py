@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepdown.errors import LedgerError
@@ -153,12 +153,13 @@ def test_a_byte_order_mark_is_no_obstacle(gsd: Path) -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
 
 
+@settings(deadline=None)  # files are slow on a busy machine
 @given(changes=st.dictionaries(st.sampled_from([*unit(), "tier", "apiRequests"]), json_values, max_size=3))
 def test_whatever_a_unit_holds_the_ledger_takes_it_or_it_is_counted(
     tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any]
@@ -182,6 +183,7 @@ def test_counts_become_events_at_the_files_date(gsd: Path) -> None:
     ]
 
 
+@settings(deadline=None)  # files are slow on a busy machine
 @given(success=st.integers(0, 300), fail=st.integers(0, 300))
 def test_failures_are_spread_evenly_and_keep_their_share(
     tmp_path_factory: pytest.TempPathFactory, success: int, fail: int
@@ -191,7 +193,7 @@ def test_failures_are_spread_evenly_and_keep_their_share(
     assert len(events) == min(50, success + fail)
     if events:
         failed = sum(not event.success for event in events)
-        assert abs(failed / len(events) - fail / (success + fail)) <= 0.5 / len(events)
+        assert abs(failed / len(events) - fail / (success + fail)) <= 0.5 / len(events) + 1e-9
         # Any half has its half: whatever the window later forgets, the rate stays.
         half = events[: len(events) // 2]
         assert abs(sum(not event.success for event in half) - failed / 2) <= 1

@@ -108,6 +108,24 @@ def test_many_openers_of_a_new_ledger_migrate_it_once(file: Path) -> None:
         assert ledger.spent().attempts == 8
 
 
+def test_a_new_ledger_waits_for_whoever_creates_it(file: Path) -> None:
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with write_lock(file):
+            held.set()
+            release.wait(10)
+
+    with ThreadPoolExecutor(1) as pool:
+        holding = pool.submit(hold)
+        held.wait(10)
+        threading.Timer(0.3, release.set).start()
+        with open_ledger(str(file), busy_seconds=30.0) as ledger:
+            write_one(ledger)
+        assert release.is_set()
+        holding.result()
+
+
 def test_a_migration_that_breaks_off_leaves_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripts = [*migrations(), (2, "CREATE TABLE half (a); CREATE TABLE half (a);\n")]
     monkeypatch.setattr("stepdown.ledger.database.migrations", lambda: scripts)

@@ -40,6 +40,8 @@ from stepdown.plans.outline import outline
         ("| T01 | Add the door | 1h | \u2705 |", "T01", "Add the door", True),
         ("| T01 \u2014 Add the door | 1h | pending |", "T01", "Add the door", False),
         ("- **T01: Add the door**", "T01", "Add the door", False),
+        ("- T01: Add the door", "T01", "Add the door", False),
+        ("**T01.** Add the door", "T01", "Add the door", False),
     ],
 )
 def test_a_task_in_every_spelling(line: str, name: str, title: str, done: bool) -> None:
@@ -80,7 +82,8 @@ def test_tasks_interleaved_with_the_details_of_others_are_found() -> None:
 
 
 def test_boxes_win_over_headings_that_tell_more_of_the_same_task() -> None:
-    text = "## Tasks\n- [x] **T01: One** `est:1h`\n- [ ] **T02: Two**\n## Approach\n### T01: One\nIn `door.py`.\n### T02: Two\nThen.\n"
+    text = "## Tasks\n- [x] **T01: One** `est:1h`\n- [ ] **T02: Two**\n## Approach\n"
+    text += "### T01: One\nIn `door.py`.\n### T02: Two\nThen.\n"
     one, two = outline(text, "T").entries
     assert (one.done, one.estimate, one.body) == (True, "1h", "In `door.py`.")
     assert (two.done, two.body) == (False, "Then.")
@@ -102,7 +105,8 @@ def test_a_task_listed_twice_counts_once_and_says_so() -> None:
 
 
 def test_a_task_says_its_estimate_dependencies_and_lines() -> None:
-    text = "## Tasks\n- [ ] **T03: Three** `est:1h30m` `depends:[T01,T02]`\n  - Files: `a.py`\n  - Verify: `true`\n- [ ] **T04: Four**\n  - Depends on: T03\n"
+    text = "## Tasks\n- [ ] **T03: Three** `est:1h30m` `depends:[T01,T02]`\n  - Files: `a.py`\n  - Verify: `true`\n"
+    text += "- [ ] **T04: Four**\n  - Depends on: T03\n"
     three, four = outline(text, "T").entries
     assert (three.estimate, three.depends) == ("1h30m", ("T01", "T02"))
     assert three.body.splitlines() == ["  - Files: `a.py`", "  - Verify: `true`"]
@@ -128,7 +132,8 @@ def test_a_roadmap_of_boxes() -> None:
 def test_a_roadmap_in_a_table(heading: str) -> None:
     text = (
         f"# M004\n\n{heading}\n\n| Slice | Title | Risk | Depends | Status |\n|---|---|---|---|---|\n"
-        "| S01 | First | Low | None | Done |\n| S02 | Second | High | S01 | Pending |\n| **S03** | Third | Medium | S01, S02 | [x] |\n"
+        "| S01 | First | Low | None | Done |\n| S02 | Second | High | S01 | Pending |\n"
+        "| **S03** | Third | Medium | S01, S02 | [x] |\n"
     )
     assert [(entry.id, entry.title, entry.done, entry.risk, entry.depends) for entry in outline(text, "S").entries] == [
         ("S01", "First", True, "low", ()),
@@ -147,7 +152,8 @@ def test_a_roadmap_in_prose() -> None:
         ("S02", "Second", False, "high", ("S01",)),
         ("S03", "Third", False, "", ()),
         ("S04", "Fourth", True, "", ()),
-    ] + [("S05", "Fifth", True, "", ())]
+        ("S05", "Fifth", True, "", ()),
+    ]
 
 
 @pytest.mark.parametrize(

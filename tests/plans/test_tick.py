@@ -27,7 +27,7 @@ def test_one_character_changes(tmp_path: Path, encoding: str, end: str) -> None:
     assert len(after) == len(before)
     assert [(a, b) for a, b in zip(before, after, strict=True) if a != b] == [(0x20, 0x78)]
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert os.listdir(tmp_path) == ["S01-PLAN.md"]
+    assert list(tmp_path.iterdir()) == [path]
     tick(path, "T", "T02")
     assert path.read_bytes() == after
 
@@ -70,6 +70,6 @@ def test_a_read_only_plan_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "S01-PLAN.md"
     path.write_text("## Tasks\n- [ ] **T01: One**\n")
     path.chmod(0o444)
-    with pytest.raises(PlanError, match="cannot write .*Permission denied; nothing was changed"):
+    with pytest.raises(PlanError, match=r"cannot write .*Permission denied; nothing was changed"):
         tick(path, "T", "T01")
     assert "[ ]" in path.read_text()

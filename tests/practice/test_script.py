@@ -90,16 +90,18 @@ def test_a_file_that_could_not_be_written_is_admitted() -> None:
 def test_claude_codes_tools_get_absolute_paths_and_whole_files_without_line_numbers() -> None:
     system = [{"type": "text", "text": "Environment\n - Primary working directory: /tmp/project\n"}]
     look = script.answer(request(CLAUDE, system=system))
-    first = turn(look, {"/tmp/project/src/a.py": ("1\tx = 1\n2\ty = 2", False)})
+    first = turn(look, {"/tmp/project/src/a.py": ("1\tx = 1\n2\ty = 2\n3", False)})
     write = script.answer(request(CLAUDE, *first, system=system))
     written = {block["input"]["file_path"]: block["input"] for block in write.content if block["type"] == "tool_use"}
     assert written["/tmp/project/src/a.py"]["content"].startswith("x = 1\ny = 2\n\n# Execute Task T02")
 
 
-def test_a_file_shown_shortened_is_never_written_back() -> None:
+@pytest.mark.parametrize(
+    "shown", ["\n".join(f"{n}\tx" for n in range(1, 2_001)), "7\tx", "1\tx\n[truncated]", "1\t" + "x" * 2_000]
+)
+def test_a_file_shown_shortened_is_never_written_back(shown: str) -> None:
     look = script.answer(request(CLAUDE))
-    long = "\n".join(f"{n}\tx" for n in range(1, 2_001))
-    write = script.answer(request(CLAUDE, *turn(look, {"src/a.py": (long, False)})))
+    write = script.answer(request(CLAUDE, *turn(look, {"src/a.py": (shown, False)})))
     assert "src/a.py" not in [block["input"].get("file_path") for block in write.content if block["type"] == "tool_use"]
 
 

@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepdown.report.money import count, dollars, share
@@ -35,6 +35,7 @@ def test_an_estimate_is_marked_and_the_unknown_stays_unknown() -> None:
     assert (dollars(1.84, estimated=True), dollars(None, estimated=True)) == ("~$1.84", "unknown")
 
 
+@settings(deadline=None)
 @given(st.floats(1e-6, 1e9))
 def test_what_is_there_never_looks_free(amount: float) -> None:
     shown = float(dollars(amount).replace("$", "").replace(",", ""))

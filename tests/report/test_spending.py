@@ -179,7 +179,7 @@ def test_many_types_are_summed_up_in_one_line(ledger: Ledger) -> None:
         add(ledger, number, unit_type=f"type-{number}", cost=float(9 - number), source="priced" if number == 8 else "reported")
     report = spending_report(ledger, PROJECT)
     lines = render_text(report, 80, rows=4).splitlines()
-    [rest] = [line for line in lines if " more " in line]
+    [rest] = [line for line in lines if " 6 more " in line]
     assert rest.split() == ["6", "more", "6", "609.0k", "~$21.00", "47", "%"]
     assert sum(" type-" in line for line in lines) == 3
     assert sum(" type-" in line for line in render_text(report, 80, rows=9).splitlines()) == 9

@@ -3,7 +3,7 @@ import os
 import pty
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepdown.report.tables import Column, clip, one_line, styled, table, text_width, use_color
@@ -55,11 +55,13 @@ def test_a_cut_keeps_styles_and_closes_them() -> None:
     assert clip("abc", 0) == ""
 
 
+@settings(deadline=None)
 @given(text=st.text(), width=st.integers(0, 30))
 def test_a_cut_text_fits(text: str, width: int) -> None:
     assert text_width(clip(text, width)) <= width
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(st.text(max_size=40), st.text(max_size=12), st.text(max_size=12)), max_size=5),
     width=st.integers(1, 60),

@@ -94,6 +94,8 @@ class Agent(Protocol):
 
     ``run`` yields events as they happen and ends with exactly one `Finished`; what goes wrong in the work is a `Finished`
     with a failure, never an exception. Closing the iterator early (``aclose``) stops the agent and all it started.
+
+    An agent that has something to keep up between units is also an async context manager; a run enters it once.
     """
 
     name: str

@@ -24,7 +24,7 @@ from stepdown.units import Tier
 def command(*, name: str | None, project: Path, tier: str | None, provider: str, everything: bool, json_: bool) -> None:
     """List the models of the catalogue, or show what is known of the model NAME and where it is known from."""
     preferences, catalog = read_preferences(project)
-    taking_part = Market(preferences, catalog).all_taking_part()
+    taking_part = Market(preferences, catalog).taking_part
     if name is not None:
         model = catalog.resolve(name, provider)
         if model is None:

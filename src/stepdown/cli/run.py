@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
 import click
@@ -54,7 +55,10 @@ async def _run(workspace: Workspace, agent: Agent, ledger: Ledger, only: str, ma
         workspace.router, agent, ledger, workspace.plan, prompts=prompt_directories(workspace.root), agent_model=""
     )
     screen = Screen(len(pending(workspace.plan.units())), steps=steps)
-    results = [done async for done in run_plan(dispatcher, only=only, max_units=max_units, watcher=screen)]
+    async with AsyncExitStack() as stack:
+        if isinstance(agent, AbstractAsyncContextManager):
+            await stack.enter_async_context(agent)
+        results = [done async for done in run_plan(dispatcher, only=only, max_units=max_units, watcher=screen)]
     click.echo("\n".join(summary(results)))
     return any(done.outcome.failure for done in results)
 

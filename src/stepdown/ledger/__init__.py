@@ -3,7 +3,7 @@
 ``with open_ledger() as ledger:`` opens the user's own. Importing this module is cheap: SQLite is loaded when one is opened.
 """
 
-from stepdown.ledger.open import open_ledger
+from stepdown.ledger.open import ledger_location, open_ledger
 from stepdown.ledger.port import (
     Attempt,
     Block,
@@ -28,5 +28,6 @@ __all__ = [
     "PlanMeter",
     "Record",
     "Spent",
+    "ledger_location",
     "open_ledger",
 ]

@@ -32,7 +32,7 @@ def open_ledger(
     Raises:
         LedgerError: it cannot be used: not a ledger, from a newer stepdown, locked, not permitted, an address of another kind.
     """
-    address = url or environ.get("STEPDOWN_LEDGER") or str(_home(environ) / "ledger.db")
+    address = url or ledger_location(environ)
     if address in {"memory:", ":memory:"}:
         return _memory()
     path = _path(address, environ)
@@ -42,6 +42,11 @@ def open_ledger(
     from stepdown.ledger.sqlite import SqliteLedger  # noqa: PLC0415 - see the line above
 
     return SqliteLedger(path, busy_seconds=busy_seconds)
+
+
+def ledger_location(environ: Mapping[str, str] = os.environ) -> str:
+    """The address of the user's own ledger, whether or not there is one yet."""
+    return environ.get("STEPDOWN_LEDGER") or str(_home(environ) / "ledger.db")
 
 
 def _memory() -> Ledger:

@@ -46,7 +46,6 @@ from stepdown.ledger.rules import (
     accepted_outcome,
     check_group,
     clean,
-    day_name,
     evidence_order,
 )
 
@@ -55,21 +54,17 @@ _SETTLE: Final = f"UPDATE attempts SET ({OUTCOME}) = (?{', ?' * 11}) WHERE id = 
 _RECORDS: Final = f"SELECT id, source, {ATTEMPT}, {OUTCOME} FROM attempts"
 _SPENT_WHOLE_DAYS: Final = (
     "SELECT total(usd), sum(input + output + cache_read + cache_write), sum(requests), sum(unpriced), sum(attempts) FROM sums "
-    "WHERE day >= ?"
+    f"WHERE grouped_by = 'day' AND key >= date(? * {SECONDS_PER_DAY}, 'unixepoch')"
 )
 _SPENT_FINISHED: Final = (
     "SELECT total(cost_usd), sum(input + output + cache_read + cache_write), sum(requests), sum(cost_usd IS NULL), count(*) "
     "FROM attempts WHERE finished IS NOT NULL AND started >= ? AND started < ?"
 )
-_SPENT_RUNNING: Final = "SELECT total(reserved_usd), 0, 0, 0, count(*) FROM attempts WHERE finished IS NULL AND started >= ?"
-_COLUMN: Final = {
-    "tier": "tier",
-    "type": "unit_type",
-    "model": "model",
-    "agent": "agent",
-    "project": "project",
-    "day": "day",
-}
+# Without being told, SQLite reads the project's whole past in search of the few attempts that run.
+_SPENT_RUNNING: Final = (
+    "SELECT total(reserved_usd), 0, 0, 0, count(*) FROM attempts INDEXED BY attempts_running "
+    "WHERE finished IS NULL AND started >= ?"
+)
 
 
 class SqliteLedger:
@@ -138,12 +133,12 @@ class SqliteLedger:
     def breakdown(self, by: str, project: str | None = None) -> Sequence[Line]:
         """See `Ledger.breakdown`."""
         check_group(by)
-        where, values = _of_project(project, "WHERE")
-        column = _COLUMN[by]
-        query = f"SELECT {column}, {LINE} FROM sums {where} GROUP BY {column}"
+        also, values = _of_project(project, "AND")
+        # Every way of grouping holds every attempt, so any of them can be added up by project.
+        way, key = ("tier", "project") if by == "project" else (by, "key")
+        query = f"SELECT {key}, {LINE} FROM sums WHERE grouped_by = ? {also} GROUP BY {key}"
         with self._reading() as connection:
-            rows = connection.execute(query, values).fetchall()
-        lines = [line_of(day_name(row[0]) if by == "day" else row[0], row[1:]) for row in rows]
+            lines = [line_of(row[0], row[1:]) for row in connection.execute(query, (way, *values))]
         return sorted(lines, key=lambda line: (-line.usd, line.key))
 
     def expectations(self) -> Mapping[tuple[str, str], Expectation]:

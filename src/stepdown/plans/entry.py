@@ -5,7 +5,7 @@ Plans are written by language models, so one format has many spellings. A line i
 - a box: ``- [ ] **T01: Title** `est:45m` `` (also ``*``, ``+`` or ``1.``; bold, half bold or plain; ``:`` or a dash);
 - a heading: ``### T01: Title``, ``## Slice S02 — Title ✅``, ``### Task 3: Title``;
 - a table row with the id in a cell of its own;
-- a plain bullet with a bold id.
+- a plain bullet or line, the id bold or with a colon or dash behind it.
 
 What the brackets, tags and columns say (done, estimate, risk, dependencies) is read from the same line.
 """
@@ -104,7 +104,7 @@ def _entry_pattern(letter: Letter) -> re.Pattern[str]:
         (?:M\d+(?:-[a-z0-9]{{6}})?[-/.])?{slice_prefix}
         (?P<id>{letter}?\d{{1,6}}[a-z]?(?:\.{letter}?\d{{1,6}}[a-z]?)*)
         (?P<close>[*_~`\])]*)
-        (?P<sep>[ \t]*(?:[{_SEPARATORS}]|--|-(?=\s)|\.(?=\s))|(?=\s|$|\())
+        (?P<sep>[ \t]*(?:[{_SEPARATORS}]|--|-(?=\s)|\.(?=[\s*_]))|(?=\s|$|\())
         (?P<rest>.*)""",
         re.VERBOSE | re.IGNORECASE,
     )
@@ -183,7 +183,7 @@ def parse_line(line: str, start: int, letter: Letter) -> EntryLine | None:
     marks = match["open"] + match["inner"]
     bold = "**" in marks or "__" in marks
     kind: Kind = "heading" if lead.startswith("#") else "box" if match["box"] else "bullet"
-    if kind != "box" and (_RELATION.match(rest) or (kind == "bullet" and not bold)):
+    if kind != "box" and (_RELATION.match(rest) or (kind == "bullet" and not bold and not match["sep"].strip())):
         return None  # ``### S01 → S02``, or prose that begins with an id
     written = _canonical(match["id"], letter, named=match["word"] is not None)
     if written is None:

@@ -1,7 +1,9 @@
 """Ticking one box of a plan file: one character changes, every other byte stays as it was, and no half-written file."""
 
+import contextlib
+import errno
 import os
-import tempfile
+import stat
 from pathlib import Path
 
 from stepdown.errors import PlanError
@@ -38,19 +40,19 @@ def tick(path: Path, letter: Letter, name: str) -> None:
 
 def _replace(path: Path, raw: bytes) -> None:
     """Write a file whole or not at all, with the mode it had."""
-    temporary = ""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        if not os.access(path, os.W_OK):
-            raise PermissionError(13, os.strerror(13))
-        mode = path.stat().st_mode
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "wb") as file:
+        if not os.access(path, os.W_OK):  # a rename would go through without asking the file
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        mode = stat.S_IMODE(path.stat().st_mode)
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(mode & 0o7777)
-        Path(temporary).replace(path)
+        temporary.chmod(mode)
+        temporary.replace(path)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise PlanError(f"cannot write {path}: {error.strerror}; nothing was changed") from error

@@ -146,7 +146,7 @@ def _look(tree: Tree, directory: str, place: Place, inside: str) -> Iterator[tup
                 tree.add(child, named)
                 tree.directories.setdefault(child, entry.path)
             yield entry.path, child
-        elif name[-3:].lower() == ".md":
+        elif name[-3:].lower() == ".md" and entry.is_file():  # a pipe would be waited for
             _file(tree, entry.path, name, place)
 
 
@@ -250,9 +250,10 @@ def _adopt(tree: Tree) -> None:
 
 
 def _adopt_plan(tree: Tree, place: Place) -> None:
-    """A milestone's plan without a roadmap is its roadmap if it names slices, else the plan of its one slice."""
+    """A milestone's plan without a roadmap is its roadmap if it names slices and no tasks, else the plan of its slice."""
     path = tree.files.pop((place, "PLAN"))
-    if outline(read_text(path[0])[0], "S").entries:
+    text = read_text(path[0])[0]
+    if outline(text, "S").entries and not outline(text, "T").entries:
         tree.files[place, "ROADMAP"] = path
     else:
         slices = tree.children(place) or [(place[0], "s1", "")]

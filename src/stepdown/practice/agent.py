@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import aiohttp
 import msgspec
@@ -44,6 +45,18 @@ class PracticeAgent:
         """Take a provider, or the URL of anything that speaks Anthropic Messages; without both it brings its own."""
         self.provider = provider or PracticeProvider()
         self._base_url = base_url
+
+    async def __aenter__(self) -> Self:
+        """Keep its provider up between units; without this each unit starts and stops it."""
+        if not self._base_url:
+            await self.provider.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._base_url:
+            await self.provider.__aexit__(kind, error, trace)
 
     def providers(self) -> frozenset[str] | None:
         """Any: the practice provider answers to every model's name."""

@@ -21,7 +21,7 @@ _HEADING: Final = re.compile(r"^#{1,6}[ \t]", re.MULTILINE)
 _BULLET: Final = re.compile(r"^[ \t]*[-*+][ \t]+(.*)$", re.MULTILINE)
 _QUOTED: Final = re.compile(r"`([^`\n]+)`")
 _PATH: Final = re.compile(r"^(?!.*(?:^|/)\.\.(?:/|$))[^\s/*?<>|:\\$~][^*?<>|:\\\n]*$")
-_NUMBERED: Final = re.compile(r"^[ \t]*\d+(?:→|\t)", re.MULTILINE)
+_NUMBERED: Final = re.compile(r"[ \t]*(\d+)(?:→|\t|$)")
 _WORKDIR: Final = re.compile(r"working directory:[ \t]*(/[^\n]*?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
 
 _MOST_TARGETS: Final = 25
@@ -180,11 +180,23 @@ def _write(tools: _Tools, place: str, path: str, unit: str, seen: _Call | None) 
         return None
     if tools.append is not None:
         return tools.append.call(place, f"\n{line}\n")
-    present = _NUMBERED.sub("", seen.answer.partition("<system-reminder>")[0])
-    lines = present.splitlines()
-    if len(lines) > _MOST_LINES or any(len(one) > _LONGEST_LINE for one in lines):
+    present = _whole(seen.answer, numbered=tools.write.path == "file_path")
+    if present is None:
         return None
     return tools.write.call(place, f"{present.rstrip()}\n\n{line}\n")
+
+
+def _whole(shown: str, *, numbered: bool) -> str | None:
+    """A file's text as a client showed it; None where that cannot be all of it, so that it must not be written back."""
+    lines = shown.partition("<system-reminder>")[0].rstrip().split("\n")
+    if numbered:
+        marks = [_NUMBERED.match(line) for line in lines]
+        if any(mark is None or int(mark[1]) != number for number, mark in enumerate(marks, 1)):
+            return None
+        lines = [line[mark.end() :] for line, mark in zip(lines, marks, strict=True) if mark]
+    if len(lines) > _MOST_LINES or any(len(line) > _LONGEST_LINE for line in lines):
+        return None
+    return "\n".join(lines)
 
 
 def _use(words: str, calls: list[dict[str, Any]]) -> Reply:

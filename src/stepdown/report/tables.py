@@ -77,7 +77,7 @@ def clip(text: str, width: int) -> str:
     kept: list[str] = []
     cells, styled = 0, False
     for piece in _PIECE.findall(text):
-        if piece.startswith("\x1b"):
+        if len(piece) > 1:  # a style
             kept.append(piece)
             styled = piece != _RESET
             continue

@@ -42,14 +42,12 @@ CREATE INDEX attempts_by_project ON attempts (project, started);
 CREATE INDEX attempts_running ON attempts (started) WHERE finished IS NULL;
 CREATE UNIQUE INDEX attempts_imported ON attempts (source, project, unit_type, unit_id, started) WHERE source <> 'run';
 
--- Finished attempts, per what reports group by.
+-- Finished attempts, added up along each of five ways to group them. One row per group and way, instead of one per combination
+-- of all five, keeps a year's report at a few dozen rows; the price is five small writes for an attempt.
 CREATE TABLE sums (
+    grouped_by TEXT NOT NULL,                 -- 'tier', 'type', 'model', 'agent' or 'day'
     project TEXT NOT NULL,
-    day INTEGER NOT NULL,                     -- days since the epoch
-    tier TEXT NOT NULL,
-    unit_type TEXT NOT NULL,
-    model TEXT NOT NULL,
-    agent TEXT NOT NULL,
+    key TEXT NOT NULL,                        -- the group; a day is '2026-03-16'
     attempts INTEGER NOT NULL,
     failed INTEGER NOT NULL,
     unverified INTEGER NOT NULL,
@@ -63,14 +61,15 @@ CREATE TABLE sums (
     cache_read INTEGER NOT NULL,
     cache_write INTEGER NOT NULL,
     requests INTEGER NOT NULL,
-    PRIMARY KEY (project, day, tier, unit_type, model, agent)
+    PRIMARY KEY (grouped_by, project, key)
 ) WITHOUT ROWID;
 
 CREATE TRIGGER attempts_into_sums AFTER UPDATE OF finished ON attempts
 WHEN OLD.finished IS NULL AND NEW.finished IS NOT NULL
 BEGIN
-    INSERT INTO sums VALUES (
-        NEW.project, CAST(NEW.started AS INTEGER) / 86400, NEW.tier, NEW.unit_type, NEW.model, NEW.agent,
+    INSERT INTO sums
+    SELECT
+        ways.grouped_by, NEW.project, ways.key,
         1,
         NEW.failure IS NOT NULL,
         NEW.failure IS NULL AND NEW.verified IS NULL,
@@ -81,8 +80,15 @@ BEGIN
         CASE WHEN NEW.ceiling_cost_usd IS NULL THEN 0.0 ELSE coalesce(NEW.cost_usd, 0.0) END,
         coalesce(NEW.input, 0), coalesce(NEW.output, 0), coalesce(NEW.cache_read, 0), coalesce(NEW.cache_write, 0),
         coalesce(NEW.requests, 0)
-    )
-    ON CONFLICT (project, day, tier, unit_type, model, agent) DO UPDATE SET
+    FROM (
+        SELECT 'tier' AS grouped_by, NEW.tier AS key
+        UNION ALL SELECT 'type', NEW.unit_type
+        UNION ALL SELECT 'model', NEW.model
+        UNION ALL SELECT 'agent', NEW.agent
+        UNION ALL SELECT 'day', date(CAST(NEW.started AS INTEGER), 'unixepoch')
+    ) AS ways
+    WHERE true                                -- without it SQLite reads ON CONFLICT as a join's ON
+    ON CONFLICT (grouped_by, project, key) DO UPDATE SET
         attempts = attempts + excluded.attempts,
         failed = failed + excluded.failed,
         unverified = unverified + excluded.unverified,
