@@ -56,7 +56,7 @@ class Offer(msgspec.Struct, frozen=True):
     misfit: str = ""
     adaptations: tuple[str, ...] = ()
 
-    def candidate(self, *, taken: bool, why: str = "") -> Candidate:
+    def candidate(self, *, taken: bool, why: str) -> Candidate:
         """The same, as it stands on the receipt."""
         return Candidate(
             model=self.ref,
@@ -64,7 +64,7 @@ class Offer(msgspec.Struct, frozen=True):
             expected_cost=self.cost,
             expected_total=self.total,
             taken=taken,
-            why=why or self.misfit,
+            why=why,
         )
 
 
@@ -94,6 +94,20 @@ class Work(msgspec.Struct, frozen=True):
         return self.expectations.of(self.unit.type, self.tier, "" if model is None else model.ref)
 
 
+class Quote(msgspec.Struct, frozen=True):
+    """The market's answer for one kind of work below one ceiling.
+
+    Attributes:
+        offers: everything that was considered.
+        chosen: the cheapest that serves; None where nothing does.
+        candidates: the offers as they stand on the receipt, with why each was or was not taken.
+    """
+
+    offers: tuple[Offer, ...]
+    chosen: Offer | None
+    candidates: tuple[Candidate, ...]
+
+
 class Market:
     """The models there are to choose from under the user's preferences: prepared once, asked for every unit."""
 
@@ -102,6 +116,8 @@ class Market:
         self._catalog = catalog
         self._pools: dict[str, Mapping[Tier, tuple[Stall, ...]]] = {}
         self._providers: dict[str, frozenset[str]] = {}
+        self._world: tuple[object, ...] = ()
+        self._quotes: dict[tuple[object, ...], Quote] = {}
         self._by_total = preferences.dynamic_routing.learning == "expected_cost"
         self._named: dict[Tier, Model] = {}
         for tier, choice in preferences.dynamic_routing.tier_models.items():
@@ -196,7 +212,26 @@ class Market:
         fits = fit(model, work.needs)
         return Offer(model, ref, cost, total, fits.misfit, fits.adaptations)
 
-    def offers(self, target: Tier, work: Work, ceiling: Ceiling) -> list[Offer]:
+    def quote(self, target: Tier, work: Work, ceiling: Ceiling) -> Quote:
+        """What the market offers for `work` at `target` below `ceiling`.
+
+        Units of one kind get one quote for as long as the world stays the same, so that a plan of a hundred units, or a
+        conversation of a thousand requests, does not price every model for each of them.
+        """
+        context = work.context
+        world = (work.expectations, context.blocked, context.providers)
+        if len(self._quotes) > _MOST_QUOTES or any(now is not then for now, then in zip(world, self._world, strict=False)):
+            self._quotes.clear()
+        self._world = world
+        key = (ceiling.model.ref, target, work.unit.type, work.tier, work.needs, work.failing)
+        quote = self._quotes.get(key)
+        if quote is None:
+            offers = tuple(self._offers(target, work, ceiling))
+            chosen = self.cheapest(offers, ceiling)
+            quote = self._quotes[key] = Quote(offers, chosen, tuple(_considered(offers, chosen, ceiling)))
+        return quote
+
+    def _offers(self, target: Tier, work: Work, ceiling: Ceiling) -> list[Offer]:
         """The offers from `target` up to the ceiling's tier; tiers above the first that serves are not asked.
 
         Under ``learning: expected_cost`` every tier is asked, since the cheapest in total may stand in any of them.
@@ -229,6 +264,22 @@ class Market:
 
         serving = [offer for offer in offers if not offer.misfit]
         return min(serving, key=rank, default=None)
+
+
+_MOST_QUOTES = 256
+
+
+def _considered(offers: Iterable[Offer], chosen: Offer | None, ceiling: Ceiling) -> Iterable[Candidate]:
+    """Each offer with why it was taken, or was not."""
+    for offer in offers:
+        if offer is chosen:
+            yield offer.candidate(taken=True, why="the cheapest that fits")
+        elif offer.misfit:
+            yield offer.candidate(taken=False, why=offer.misfit)
+        elif chosen is not None:
+            yield offer.candidate(taken=False, why=f"fits, but {chosen.model.id} is cheaper or nearer")
+        else:
+            yield offer.candidate(taken=False, why=f"fits, but {ceiling.model.id} was kept")
 
 
 def _obstacle(model: Model, ref: str, context: Context) -> str:

@@ -73,7 +73,7 @@ class Expectations:
         self.source = source
         self._policy = policy
         self._ratios = token_ratios(source, policy)
-        self._known: dict[tuple[str, Tier, str], Expected] = {}
+        self._known: dict[tuple[str, int, str], Expected] = {}
 
     def of(self, unit_type: str, tier: Tier, ref: str) -> Expected:
         """What a unit of `unit_type` and difficulty `tier` is expected to use on the model `ref`; "" is none in particular.
@@ -81,7 +81,7 @@ class Expectations:
         The ledger's mean for this type on this model where it is over at least ``policy.expectation_minimum`` units; else the
         default, times how much more or less than the defaults this model has used elsewhere.
         """
-        key = (unit_type, tier, ref)
+        key = (unit_type, tier.rank, ref)  # a member of an enum is slow to hash
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self._work_out(unit_type, tier, ref)

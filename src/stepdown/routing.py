@@ -4,12 +4,12 @@ The order is the specification's. Each step either settles the decision, or move
 nothing; what the steps said stands on the receipt in that order.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
 from stepdown.budget import exhausted, fullest, pressure
-from stepdown.candidates import Ceiling, Market, Offer, Work
+from stepdown.candidates import Ceiling, Market, Offer, Quote, Work
 from stepdown.catalog import Catalog, Model
 from stepdown.classify import classify, pattern
 from stepdown.decision import Candidate, Classification, Context, Decision, Needs
@@ -164,15 +164,16 @@ class Router:
         ceiling = case.ceiling
         assert ceiling is not None
         work = self._work(case)
-        offers = self._market.offers(case.tier, work, ceiling)
-        chosen = self._market.cheapest(offers, ceiling)
+        quote = self._market.quote(case.tier, work, ceiling)
+        chosen = quote.chosen
         if chosen is None:
-            return self._unchanged(case, *_nothing_below(case, offers, ceiling), offers=offers)
+            return self._unchanged(case, *_nothing_below(case, quote, ceiling), considered=quote.candidates)
         own = self._market.offer(ceiling.model, work)
         if not case.forced and chosen.total is not None and own.total is not None and chosen.total >= own.total:
             why = f"with its failures {chosen.model.id} (${chosen.total:.2f}) would be no cheaper than the ceiling (${own.total:.2f})"
-            return self._unchanged(case, "stood down", why, offers=offers)
-        return self._decision(case, chosen.model, offers=offers, chosen=chosen)
+            kept = tuple(msgspec.structs.replace(candidate, taken=False) for candidate in quote.candidates)
+            return self._unchanged(case, "stood down", why, considered=kept)
+        return self._decision(case, chosen.model, considered=quote.candidates, chosen=chosen)
 
     # What the steps share.
 
@@ -220,10 +221,8 @@ class Router:
         name = pattern(case.unit, case.nature)
         if adjust(name, Tier.LIGHT, relevant(name, case.context.evidence), self.policy).tier is not Tier.LIGHT:
             return False
-        return any(
-            not offer.misfit and offer.model.tier is Tier.LIGHT
-            for offer in self._market.offers(Tier.LIGHT, self._work(case), case.ceiling)
-        )
+        offers = self._market.quote(Tier.LIGHT, self._work(case), case.ceiling).offers
+        return any(not offer.misfit and offer.model.tier is Tier.LIGHT for offer in offers)
 
     def _named(self, case: Case, model: Model, unchanged: str, why: str) -> Decision | None:
         """A decision for a model that somebody named; None, with a sentence on the receipt, where it cannot be used."""
@@ -241,20 +240,20 @@ class Router:
             return standing
         return fit(model, self._work(case).needs).misfit
 
-    def _unchanged(self, case: Case, code: str, why: str, *, offers: Sequence[Offer] = ()) -> Decision:
+    def _unchanged(self, case: Case, code: str, why: str, *, considered: tuple[Candidate, ...] = ()) -> Decision:
         """The ceiling, with the reason why routing changed nothing."""
         ceiling = case.ceiling
         if ceiling is None:
             return self._decision(case, None, unchanged=code, why=why)
         obstacle = self._market.obstacle(ceiling.model, case.context)
         if not obstacle:
-            return self._decision(case, ceiling.model, unchanged=code, why=why, offers=offers)
+            return self._decision(case, ceiling.model, unchanged=code, why=why, considered=considered)
         for fallback in ceiling.fallbacks:
             if not self._obstacle(fallback, case):
                 why = f"{ceiling.model.id} cannot be used ({obstacle}); {fallback.id} is the next of your fallbacks"
-                return self._decision(case, fallback, unchanged=code, why=why, offers=offers)
+                return self._decision(case, fallback, unchanged=code, why=why, considered=considered)
         refused = f"{ceiling.model.id} cannot be used ({obstacle}), and no fallback can"
-        return self._decision(case, ceiling.model, unchanged=code, why=refused, offers=offers, refused=refused)
+        return self._decision(case, ceiling.model, unchanged=code, why=refused, considered=considered, refused=refused)
 
     def _decision(
         self,
@@ -263,7 +262,7 @@ class Router:
         *,
         unchanged: str = "",
         why: str = "",
-        offers: Sequence[Offer] = (),
+        considered: tuple[Candidate, ...] = (),
         chosen: Offer | None = None,
         refused: str = "",
     ) -> Decision:
@@ -297,7 +296,7 @@ class Router:
             ceiling_cost=work.ceiling_cost,
             tokens=expected.tokens,
             tokens_source=expected.provenance,
-            candidates=_considered(offers, chosen, ceiling),
+            candidates=considered,
             adaptations=() if chosen is None else chosen.adaptations,
             refused=refused or ("" if full is None else f"{full.name} is used up ({full.detail})"),
         )
@@ -314,27 +313,11 @@ def _chain(model: Model | None, ceiling: Ceiling | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(entry.ref for entry in models))
 
 
-def _considered(offers: Sequence[Offer], chosen: Offer | None, ceiling: Ceiling | None) -> tuple[Candidate, ...]:
-    """The offers as they stand on the receipt: what was taken, and for each other why it was not."""
-    listed = []
-    for offer in offers:
-        if offer is chosen:
-            why = "the cheapest that fits"
-        elif offer.misfit:
-            why = offer.misfit
-        elif chosen is not None:
-            why = f"fits, but {chosen.model.id} is cheaper or preferred"
-        else:
-            why = f"fits, but {'the ceiling' if ceiling is None else ceiling.model.id} was kept"
-        listed.append(offer.candidate(taken=offer is chosen, why=why))
-    return tuple(listed)
-
-
-def _nothing_below(case: Case, offers: Sequence[Offer], ceiling: Ceiling) -> tuple[str, str]:
+def _nothing_below(case: Case, quote: Quote, ceiling: Ceiling) -> tuple[str, str]:
     """Why nothing below the ceiling could be taken: the code and the sentence."""
     top = ceiling.model
     if top.tier is not None and case.tier >= top.tier:
         return "at ceiling", f"that is the tier of {top.id}, the ceiling"
-    if not offers:
+    if not quote.offers:
         return "no cheaper model", f"no model below {top.id} takes part"
-    return "none fits", f"nothing below {top.id} can be used: {offers[0].model.id} {offers[0].misfit}"
+    return "none fits", f"nothing below {top.id} can be used: {quote.offers[0].model.id} {quote.offers[0].misfit}"

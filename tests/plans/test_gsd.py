@@ -112,6 +112,21 @@ def test_a_slice_that_waits_lists_its_known_tasks_only_and_says_so(plan_of: Plan
     assert "it waits for S01" not in unit_of(plan, "execute-task", "M001/S01/T02").plan.notes
 
 
+def test_a_plan_without_tasks_is_still_to_be_written(plan_of: PlanOf) -> None:
+    empty = "# S01\n\n## Tasks\n\nTo be written.\n"
+    plan = plan_of(
+        {
+            f"{M1}/M001-ROADMAP.md": ROADMAP,
+            f"{S1}/S01-PLAN.md": empty,
+            f"{S1}/S01-RESEARCH.md": "x",
+            f"{M1}/slices/S02/S02-PLAN.md": "",
+        }
+    )
+    assert open_(plan) == [("plan-slice", "M001/S01")]
+    assert "S01-PLAN.md lists no tasks" in unit_of(plan, "plan-slice", "M001/S01").plan.notes
+    assert done(plan) == [("plan-milestone", "M001"), ("research-slice", "M001/S01")]
+
+
 def test_slices_run_behind_what_they_depend_on(plan_of: PlanOf) -> None:
     roadmap = "## Slices\n- [ ] **S01: A** `depends:[S03]`\n- [ ] **S02: B**\n- [ ] **S03: C** `depends:[S09, S02]`\n"
     slices = {f"{M1}/slices/S0{n}/S0{n}-PLAN.md": "## Tasks\n- [ ] **T01: One**\n" for n in (1, 2, 3)}
@@ -267,6 +282,19 @@ def test_outputs_are_where_the_tree_keeps_such_files(plan_of: PlanOf) -> None:
     ]:
         assert plan.outputs(Unit(kind, name)) == (f".gsd/{M1}/{expected}",)
     assert plan.outputs(Unit("hook/review", "M001/S01/T01")) == ()
+    assert plan.outputs(Unit("execute-task", "../../T01")) == ()
+
+
+def test_outputs_of_two_slices_in_one_directory_do_not_meet(plan_of: PlanOf) -> None:
+    tasks = TASKS.format(" ", " ")
+    plan = plan_of({f"{M1}/plans/S01-PLAN.md": tasks, f"{M1}/plans/S02-PLAN.md": tasks, f"{M1}/tasks/S01-T01-PLAN.md": "x"})
+    outputs = {unit.id: plan.outputs(unit)[0] for unit in plan.units() if unit.type == "execute-task"}
+    assert outputs == {
+        "M001/S01/T01": f".gsd/{M1}/tasks/S01-T01-SUMMARY.md",
+        "M001/S01/T02": f".gsd/{M1}/slices/S01/tasks/T02-SUMMARY.md",
+        "M001/S02/T01": f".gsd/{M1}/slices/S02/tasks/T01-SUMMARY.md",
+        "M001/S02/T02": f".gsd/{M1}/slices/S02/tasks/T02-SUMMARY.md",
+    }
 
 
 def test_units_are_ticked_where_they_have_a_box(plan_of: PlanOf) -> None:

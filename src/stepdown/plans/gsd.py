@@ -1,6 +1,7 @@
 """A ``.gsd`` tree as a `PlanSource`: which units it has, what each needs, where a finished one is ticked."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Self
@@ -28,6 +29,7 @@ _OUTPUTS: Final = {
     "validate-milestone": "VALIDATION",
     "complete-milestone": "SUMMARY",
 }
+_ID: Final = re.compile(r"[MST][\w-][\w.-]*(?:/[MST][\w-][\w.-]*){0,2}", re.IGNORECASE)
 _NO_SKIPS: Final = PhaseSkips()
 
 
@@ -102,13 +104,16 @@ class GsdPlan:
     def outputs(self, unit: Unit) -> tuple[str, ...]:
         """The plan's file that a unit has to write, relative to the project: its roadmap, plan, summary or result."""
         kind = _OUTPUTS.get(unit.type)
-        if kind is None:
+        if kind is None or not _ID.fullmatch(unit.id):
             return ()
         tree = walk(self.root)
         place, names = _place(unit.id), unit.id.split("/")
         path = tree.path(place, kind)
         if path is None:
-            path = os.path.join(_home(tree, place, names), f"{names[-1]}-{kind}.md")  # noqa: PTH118 - a plain string is asked for
+            beside = tree.path(place, "PLAN")
+            shared = place[2] and beside is not None and Path(beside).name.upper().startswith(names[1].upper())
+            name = f"{'-'.join(names[1:] if shared else names[-1:])}-{kind}.md"  # ``S01-T01-SUMMARY.md`` beside its like
+            path = str(Path(_home(tree, place, names), name))
         return (Path(os.path.relpath(path, self.project)).as_posix(),)
 
     def mark_done(self, unit: Unit) -> None:
@@ -181,8 +186,9 @@ class GsdPlan:
         unplanned = runnable and slice_.listed and not tasks
         if researched or (unplanned and not self._phases.skip_research and not self._phases.skip_slice_research):
             yield unit("research-slice", done=researched)
-        if unplanned or tree.has(place, "PLAN"):
-            yield unit("plan-slice", done=not unplanned)
+        planned = tree.has(place, "PLAN") and (bool(tasks) or slice_.done)
+        if planned or unplanned:
+            yield unit("plan-slice", done=planned)
         waits = (f"it waits for {', '.join(slice_.waits)}",) if slice_.waits else ()
         replanned = False
         for task in tasks:
@@ -242,11 +248,13 @@ def _home(tree: Tree, place: Place, names: list[str]) -> str:
     """The directory a place's files belong in: where it has some already, else where GSD would put them."""
     own = tree.directories.get(place)
     if own is None:
-        own = next((os.path.dirname(paths[0]) for (where, _), paths in tree.files.items() if where == place), None)  # noqa: PTH120
+        own = next((str(Path(paths[0]).parent) for (where, _), paths in tree.files.items() if where == place), None)
     if own is not None:
         return own
-    if place[2]:
-        return str(Path(_home(tree, (place[0], place[1], ""), names[:2]), "tasks"))
+    if place[2]:  # not beside a plan that shares its directory with other slices
+        slice_ = (place[0], place[1], "")
+        own = tree.directories.get(slice_) or str(Path(_home(tree, (place[0], "", ""), names[:1]), "slices", names[1]))
+        return str(Path(own, "tasks"))
     if place[1]:
         return str(Path(_home(tree, (place[0], "", ""), names[:1]), "slices", names[1]))
     return str(tree.root / "milestones" / names[0])

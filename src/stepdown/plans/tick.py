@@ -18,6 +18,7 @@ def tick(path: Path, letter: Letter, name: str) -> None:
     Raises:
         PlanError: the file is gone or cannot be written, or the box is no longer in it.
     """
+    path = path.resolve()  # a link stays a link
     try:
         raw = path.read_bytes()
     except OSError as error:
