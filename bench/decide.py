@@ -17,6 +17,7 @@ from stepdown.decision import Context
 from stepdown.ledger.port import Expectation
 from stepdown.preferences import DynamicRouting, ModelChoice, Preferences, ProviderSettings
 from stepdown.routing import Router
+from stepdown.signals import introspect
 from stepdown.units import KNOWN_TYPES, PlanText, Tokens, Unit
 
 CALLS = 2_000
@@ -24,18 +25,20 @@ MODELS = 100
 
 
 def plan_text(seed: int, size: int = 20_000) -> str:
-    """A task plan of `size` bytes: front matter, a description, steps, outputs, code."""
-    head = f"---\nestimated_steps: {4 + seed % 3}\nestimated_files: {3 + seed % 2}\n---\n\n# T{seed}: Move import {seed}\n\n## Description\n\n"
-    prose = (
-        "The importer reads rows and keeps the old path alive until `legacy_import` is gone. It must not lock the table.\n" * 30
-    )
-    steps = "\n## Steps\n\n" + "".join(
-        f"{n}. Change `src/importer/part{n}.py` so that rows are read in batches.\n" for n in range(1, 8)
-    )
-    code = "\n```python\nfor row in rows:\n    yield convert(row)\n```\n"
-    output = "\n## Expected Output\n\n" + "".join(f"- `src/importer/part{n}.py` — reads in batches\n" for n in range(1, 5))
-    body = head + prose + steps + output
-    return body + code * ((size - len(body)) // len(code) + 1)
+    """A task plan of `size` characters in the shape of real ones: front matter, prose, long steps, a few code blocks, outputs."""
+    head = f"---\nestimated_steps: {4 + seed % 3}\nestimated_files: {3 + seed % 2}\n---\n\n# T{seed}: Move import {seed}\n"
+    prose = "The importer reads rows and keeps the old path alive until `legacy_import` is gone. It must not lock the table. "
+    step = "Change `src/importer/part.py` so that rows are read in batches, and say in the log how many were skipped and why. "
+    code = "```python\n" + "for row in rows:\n    yield convert(row, strict=True)\n" * 30 + "```\n"
+    outputs = "".join(f"- `src/importer/part{number}.py` - reads in batches\n" for number in range(1, 5))
+    body = f"{head}\n## Description\n\n{prose * 12}\n\n## Steps\n\n"
+    tail = f"\n## Must-Haves\n\n- [ ] {step}\n\n## Expected Output\n\n{outputs}"
+    each = step * 7 + "\n" + code
+    number = 1
+    while len(body) + len(each) + len(tail) < size:
+        body += f"{number}. {each}"
+        number += 1
+    return body + "x" * (size - len(body) - len(tail)) + tail
 
 
 def market() -> tuple[Preferences, Catalog]:
@@ -43,7 +46,7 @@ def market() -> tuple[Preferences, Catalog]:
     extra: dict[str, dict[str, object]] = {
         f"bench-{number}": {
             "provider": "bench",
-            "tier": ("light", "standard")[number % 2],
+            "tier": "standard",
             "context": 400_000,
             "output": 64_000,
             "features": ["tools"],
@@ -53,7 +56,7 @@ def market() -> tuple[Preferences, Catalog]:
     }
     preferences = Preferences(
         models={"default": ModelChoice("claude-opus-4-6")},
-        dynamic_routing=DynamicRouting(enabled=True, learning="expected_cost"),
+        dynamic_routing=DynamicRouting(enabled=True),
         providers={"bench": ProviderSettings()},
         catalog=extra,
     )
@@ -92,7 +95,9 @@ def main() -> None:
     context = Context(expectations=learned)
     rows = {
         "decide, 20 KB plan": measure(lambda n: router.decide(units[n], context)),
+        "the same, another ledger each time": measure(lambda n: router.decide(units[n], Context(expectations=dict(learned)))),
         "decide, no plan": measure(lambda _: router.decide(empty, context)),
+        "introspection of 20 KB alone": measure(lambda n: introspect(units[n], router.policy)),
         "YAML front matter + split lines only": measure(
             lambda n: (yaml.safe_load(texts[n].split("---")[1]), texts[n].splitlines())
         ),

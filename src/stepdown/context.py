@@ -7,7 +7,8 @@ from stepdown.decision import Context, Meter
 from stepdown.ledger.port import Ledger, PlanMeter
 from stepdown.preferences.schema import Budget, Preferences
 
-_LENGTH = {"5h": 5 * 3600.0, "day": 24 * 3600.0, "week": 7 * 24 * 3600.0}
+_LENGTH = {"day": 24 * 3600.0, "week": 7 * 24 * 3600.0}
+"""Windows that end, in seconds. Five hours roll, a month is as long as it is, a project goes on."""
 
 
 def build_context(

@@ -146,6 +146,7 @@ class Unit(msgspec.Struct, frozen=True):
         plan: what the plan's files say about it.
         trigger: for a hook, the type of the unit it follows.
         model: for a hook, the model its definition names; it is the hook's ceiling.
+        waits: what has to be done before it can run: ids of slices, or that its milestone is parked; empty when it can run.
     """
 
     type: str
@@ -155,6 +156,7 @@ class Unit(msgspec.Struct, frozen=True):
     plan: PlanText = PlanText()
     trigger: str = ""
     model: str = ""
+    waits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.type or not self.type.isprintable() or not self.id.isprintable():

@@ -48,7 +48,7 @@ def test_a_milestone_is_walked_from_its_context_to_its_summary(write: Write) -> 
     assert open_(plan) == [("execute-task", "M001/S01/T02")]
 
     write({f"{S1}/S01-PLAN.md": TASKS.format("x", "x"), f"{S1}/S01-UAT.md": "# Knock\n"})
-    assert open_(plan) == [("complete-slice", "M001/S01")]
+    assert open_(plan) == [("complete-slice", "M001/S01"), ("run-uat", "M001/S01")]
 
     write({f"{S1}/S01-SUMMARY.md": "A door.\n"})
     assert open_(plan) == [("run-uat", "M001/S01"), ("research-slice", "M001/S02"), ("plan-slice", "M001/S02")]
@@ -107,9 +107,10 @@ def test_a_slice_that_waits_lists_its_known_tasks_only_and_says_so(plan_of: Plan
             f"{M1}/slices/S02/S02-UAT.md": "x",
         }
     )
-    assert open_(plan) == [("execute-task", "M001/S01/T02"), ("execute-task", "M001/S02/T01")]
-    assert "it waits for S01" in unit_of(plan, "execute-task", "M001/S02/T01").plan.notes
-    assert "it waits for S01" not in unit_of(plan, "execute-task", "M001/S01/T02").plan.notes
+    assert open_(plan) == [("execute-task", "M001/S01/T02")]
+    assert [unit.id for unit in plan.units() if not unit.done] == ["M001/S01/T02", "M001/S02/T01"]
+    assert unit_of(plan, "execute-task", "M001/S02/T01").waits == ("S01",)
+    assert unit_of(plan, "execute-task", "M001/S01/T02").waits == ()
 
 
 def test_a_plan_without_tasks_is_still_to_be_written(plan_of: PlanOf) -> None:
@@ -131,7 +132,12 @@ def test_slices_run_behind_what_they_depend_on(plan_of: PlanOf) -> None:
     roadmap = "## Slices\n- [ ] **S01: A** `depends:[S03]`\n- [ ] **S02: B**\n- [ ] **S03: C** `depends:[S09, S02]`\n"
     slices = {f"{M1}/slices/S0{n}/S0{n}-PLAN.md": "## Tasks\n- [ ] **T01: One**\n" for n in (1, 2, 3)}
     plan = plan_of({f"{M1}/M001-ROADMAP.md": roadmap, **slices})
-    assert open_(plan) == [("execute-task", f"M001/{name}/T01") for name in ("S02", "S03", "S01")]
+    assert open_(plan) == [("execute-task", "M001/S02/T01")]
+    assert [(unit.id, unit.waits) for unit in plan.units() if unit.type == "execute-task"] == [
+        ("M001/S02/T01", ()),
+        ("M001/S03/T01", ("S02",)),
+        ("M001/S01/T01", ("S03",)),
+    ]
     notes = unit_of(plan, "execute-task", "M001/S03/T01").plan.notes
     assert "it depends on S09, which the plan does not have; taken as done" in notes
 
@@ -219,7 +225,10 @@ def test_milestones_with_a_suffix_keep_it_and_run_in_the_users_order(plan_of: Pl
     plan = plan_of(files)
     ids = list(dict.fromkeys(unit.id.split("/")[0] for unit in plan.units()))
     assert ids == ["M010-zz9zz9", "M001-ab12cd", "M003", "M003-OLD", "M002"]
-    assert "this milestone is parked" in unit_of(plan, "plan-slice", "M002/S01").plan.notes
+    parked = unit_of(plan, "plan-slice", "M002/S01")
+    assert "this milestone is parked" in parked.plan.notes
+    assert parked.waits == ("unparking",)
+    assert not any(unit_id.startswith("M002") for _, unit_id in open_(plan))
     assert plan.outputs(unit_of(plan, "plan-slice", "M001-ab12cd/S01")) == (
         ".gsd/milestones/M001-ab12cd/slices/S01/S01-PLAN.md",
     )

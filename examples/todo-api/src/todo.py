@@ -7,7 +7,9 @@ ITEMS: list[dict[str, object]] = []
 
 
 def add(title: str) -> dict[str, object]:
-    """Put an item at the end of the list."""
+    """Put an item at the end of the list; it needs a title."""
+    if not isinstance(title, str) or not title.strip():
+        raise ValueError("an item needs a title")
     item: dict[str, object] = {"id": len(ITEMS) + 1, "title": title, "done": False}
     ITEMS.append(item)
     return item
@@ -27,11 +29,14 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(ITEMS)
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self._answer(add(json.loads(body)["title"]))
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        try:
+            self._answer(add(body.get("title", "")))
+        except ValueError as problem:
+            self._answer({"error": str(problem)}, status=400)
 
-    def _answer(self, value: object) -> None:
-        self.send_response(200)
+    def _answer(self, value: object, status: int = 200) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.end_headers()
         self.wfile.write(json.dumps(value).encode())

@@ -26,6 +26,7 @@ def as_json(unit: Unit, decision: Decision) -> dict[str, object]:
         "title": unit.title,
         "phase": seen.phase.value,
         "done": unit.done,
+        "waits": list(unit.waits),
         "tier": seen.tier.value,
         "badge": seen.tier.badge,
         "model": seen.model or None,

@@ -60,7 +60,7 @@ class Database:
         connection = self._connected(str(self.path))
         with _closed_on_error(connection):
             # Recognised before anything is written: another program's database must stay as it is.
-            if self._schema(connection) < _newest():
+            if self._schema_now(connection) < _newest():
                 self._enter_wal(connection)
                 self._migrate(connection)
             # Every commit reaches the disk: an attempt that was begun is never forgotten, not even by a power cut.
@@ -82,7 +82,7 @@ class Database:
     def _connected_to_read(self, uri: str) -> sqlite3.Connection:
         connection = self._connected(uri, uri=True)
         with _closed_on_error(connection):
-            schema = self._schema(connection)
+            schema = self._schema_now(connection)
             if schema < _newest():
                 raise LedgerError(
                     f"the ledger {self.path} is read-only and older (schema {schema}, this stepdown needs {_newest()}): "
@@ -99,8 +99,16 @@ class Database:
             uri=uri,
         )
 
+    def _schema_now(self, connection: sqlite3.Connection) -> int:
+        """`_schema` in a transaction of its own: a ledger that is just being created must not look half like one."""
+        connection.execute("BEGIN")
+        try:
+            return self._schema(connection)
+        finally:
+            roll_back(connection)
+
     def _schema(self, connection: sqlite3.Connection) -> int:
-        """The number of the last migration the file has seen; 0 for a new one."""
+        """The number of the last migration the file has seen, inside a transaction; 0 for a new one."""
         application = _number(connection, "PRAGMA application_id")
         schema = _number(connection, "PRAGMA user_version")
         if application != _APPLICATION_ID and _number(connection, "SELECT count(*) FROM sqlite_master"):

@@ -78,12 +78,15 @@ class GsdPlan:
     def units(self) -> Iterator[Unit]:
         """Every unit of the plan in order, read afresh; see `stepdown.plans.source.PlanSource`.
 
-        A slice that waits for another lists only its tasks, and a note on each says what it waits for; its other units
-        appear when they can run. Finished slices and milestones list what was done, and nothing that was left out.
+        A slice that waits for another lists only its tasks, and they say what they wait for; its other units appear when
+        they can run. The units of a parked milestone wait too. Finished slices and milestones list what was done, and
+        nothing that was left out.
         """
         tree = walk(self.root)
         for milestone in read_milestones(tree, _queue(self.root)):
-            yield from self._milestone_units(tree, milestone)
+            for unit in self._milestone_units(tree, milestone):
+                parked = milestone.parked and not unit.done
+                yield msgspec.structs.replace(unit, waits=("unparking",)) if parked else unit
 
     def documents(self, unit: Unit) -> Mapping[str, str]:
         """The plan's texts for a unit, stable ones first.
@@ -189,21 +192,21 @@ class GsdPlan:
         planned = tree.has(place, "PLAN") and (bool(tasks) or slice_.done)
         if planned or unplanned:
             yield unit("plan-slice", done=planned)
-        waits = (f"it waits for {', '.join(slice_.waits)}",) if slice_.waits else ()
         replanned = False
         for task in tasks:
-            one = _task_unit(milestone, slice_, task, msgspec.structs.replace(text, notes=(*notes, *waits)))
+            one = _task_unit(milestone, slice_, task, text)
             if one.done or one.id not in self._failed:
                 yield one
             elif not replanned:
                 replanned = True
                 yield unit("replan-slice", done=False)
         summarised = tree.has(place, "SUMMARY")
-        if summarised or (runnable and tasks and all(task.done for task in tasks)):
+        closing = runnable and bool(tasks) and all(task.done for task in tasks)
+        if summarised or closing:
             yield unit("complete-slice", done=summarised)
         if tree.has(place, "UAT"):
             result = _uat_result(tree, place)
-            if result or closed or slice_.done:
+            if result or closed or slice_.done or closing:
                 yield unit("run-uat", done=result or closed)
 
 
@@ -228,6 +231,7 @@ def _task_unit(milestone: Milestone, slice_: Slice, task: Task, text: PlanText) 
         id=f"{milestone.id}/{slice_.id}/{task.id}",
         title=task.title,
         done=task.done,
+        waits=() if task.done else slice_.waits,
         plan=msgspec.structs.replace(
             text,
             task=task.text,

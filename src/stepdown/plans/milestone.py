@@ -86,6 +86,7 @@ class Milestone(msgspec.Struct, frozen=True, kw_only=True):
     finished: bool
     slices: tuple[Slice, ...]
     roadmap: str = ""
+    parked: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -124,7 +125,8 @@ def _milestone(tree: Tree, place: Place) -> Milestone:
         notes.extend(filter(None, (note, *roadmap.notes)))
         if not roadmap.entries and not note:
             notes.append(f"{path.rpartition('/')[2]} names no slices")
-    if tree.has(place, "PARKED"):
+    parked = tree.has(place, "PARKED")
+    if parked:
         notes.append("this milestone is parked")
     finished = tree.has(place, "SUMMARY")
     entries: dict[Place, Entry] = {(place[0], id_key(entry.id), ""): entry for entry in roadmap.entries}
@@ -136,6 +138,7 @@ def _milestone(tree: Tree, place: Place) -> Milestone:
     ]
     return Milestone(
         place=place,
+        parked=parked,
         id=tree.ids[place],
         title=_OWN_ID.sub("", roadmap.title, count=1) or _context_title(tree, place),
         finished=finished,

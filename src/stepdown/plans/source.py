@@ -18,8 +18,8 @@ class PlanSource(Protocol):
     def units(self) -> Iterator[Unit]:
         """Every unit of the plan, finished ones too, in order (SPEC 2), read afresh from the source.
 
-        Pending units come in the order in which they can run. Only what is known now is listed: the tasks of a slice
-        without a plan appear after its `plan-slice` ran.
+        Only what is known now is listed: the tasks of a slice without a plan appear after its `plan-slice` ran. A unit that
+        has to wait for another slice says so in `Unit.waits`; `pending` leaves it out.
         """
         ...
 
@@ -47,5 +47,5 @@ class PlanSource(Protocol):
 
 
 def pending(units: Iterable[Unit]) -> list[Unit]:
-    """The units that are not done, in order."""
-    return [unit for unit in units if not unit.done]
+    """The units that are not done and can run now, in order."""
+    return [unit for unit in units if not unit.done and not unit.waits]
