@@ -25,8 +25,9 @@ MODELS = 100
 
 
 def plan_text(seed: int, size: int = 20_000) -> str:
-    """A task plan of `size` characters in the shape of real ones: front matter, prose, long steps, a few code blocks, outputs."""
-    head = f"---\nestimated_steps: {4 + seed % 3}\nestimated_files: {3 + seed % 2}\n---\n\n# T{seed}: Move import {seed}\n"
+    """A task plan of `size` characters shaped like real ones: front matter, prose, long steps, code blocks, outputs."""
+    front = f"---\nestimated_steps: {4 + seed % 3}\nestimated_files: {3 + seed % 2}\n---\n"
+    head = f"{front}\n# T{seed}: Move import {seed}\n"
     prose = "The importer reads rows and keeps the old path alive until `legacy_import` is gone. It must not lock the table. "
     step = "Change `src/importer/part.py` so that rows are read in batches, and say in the log how many were skipped and why. "
     code = "```python\n" + "for row in rows:\n    yield convert(row, strict=True)\n" * 30 + "```\n"

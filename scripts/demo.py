@@ -1,4 +1,4 @@
-"""``make demo``: the main job on a copy of ``examples/todo-api``, with the practice agent. No key, nothing spent, nothing left behind."""
+"""``make demo``: the main job on a copy of ``examples/todo-api``. No key, nothing spent, nothing left behind."""
 
 import os
 import shutil
@@ -13,7 +13,8 @@ PROGRAM = [sys.executable, "-m", "stepdown"]
 
 def show(title: str, *arguments: str, env: dict[str, str]) -> None:
     """Run a command as a user would, under a line that says what it is."""
-    print(f"\n\033[1m$ stepdown {' '.join(arguments)}\033[0m" if sys.stdout.isatty() else f"\n$ stepdown {' '.join(arguments)}")
+    command = f"$ stepdown {' '.join(arguments)}"
+    print(f"\n\033[1m{command}\033[0m" if sys.stdout.isatty() else f"\n{command}")
     print(f"# {title}\n", flush=True)
     subprocess.run([*PROGRAM, *arguments], env=env, check=True)
 

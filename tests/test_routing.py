@@ -21,7 +21,7 @@ LIGHT = Unit(
     "M001/S01/T01",
     "Fix a typo in the README",
     plan=PlanText(
-        task="---\nestimated_steps: 1\nestimated_files: 1\n---\n# T01\n\n## Steps\n\n1. Fix it.\n\n## Expected Output\n\n- `README.md`\n"
+        task="---\nestimated_steps: 1\nestimated_files: 1\n---\n# T01\n\n1. Fix it.\n\n## Expected Output\n\n- `README.md`\n"
     ),
 )
 STANDARD = Unit(
@@ -69,17 +69,16 @@ units = st.one_of(
         st.sampled_from(["Fix typos", "Migrate the schema and secure it", "Add a button", "설정 파일 수정"]),
     ),
 )
-routings = st.fixed_dictionaries(
-    {
-        "enabled": st.booleans(),
-        "tier_models": st.dictionaries(st.sampled_from(TIERS), choices.map(ModelChoice)),
-        "cross_provider": st.booleans(),
-        "budget_pressure": st.booleans(),
-        "escalate_on_failure": st.booleans(),
-        "escalate_to": st.sampled_from(["next", "ceiling"]),
-        "learning": st.sampled_from(["threshold", "expected_cost"]),
-    }
-).map(lambda fields: DynamicRouting(**fields))
+routings = st.builds(
+    DynamicRouting,
+    enabled=st.booleans(),
+    tier_models=st.dictionaries(st.sampled_from(TIERS), choices.map(ModelChoice)),
+    cross_provider=st.booleans(),
+    budget_pressure=st.booleans(),
+    escalate_on_failure=st.booleans(),
+    escalate_to=st.sampled_from(["next", "ceiling"]),
+    learning=st.sampled_from(["threshold", "expected_cost"]),
+)
 all_preferences = st.builds(
     lambda default, planning, routing, providers: Preferences(
         models={"default": ModelChoice(default), "planning": ModelChoice(planning, fallbacks=("claude-sonnet-4-6",))},

@@ -170,7 +170,8 @@ class Router:
             return self._unchanged(case, *_nothing_below(case, quote, ceiling), considered=quote.candidates)
         own = self._market.offer(ceiling.model, work)
         if not case.forced and chosen.total is not None and own.total is not None and chosen.total >= own.total:
-            why = f"with its failures {chosen.model.id} (${chosen.total:.2f}) would be no cheaper than the ceiling (${own.total:.2f})"
+            costs = f"(${chosen.total:.2f}, the ceiling ${own.total:.2f})"
+            why = f"with its expected failures {chosen.model.id} would be no cheaper {costs}"
             kept = tuple(msgspec.structs.replace(candidate, taken=False) for candidate in quote.candidates)
             return self._unchanged(case, "stood down", why, considered=kept)
         return self._decision(case, chosen.model, considered=quote.candidates, chosen=chosen)

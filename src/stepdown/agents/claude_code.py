@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from stepdown.agents.claude_events import Transcript
+from stepdown.agents.claude_settings import configured_model
 from stepdown.agents.failures import one_line
 from stepdown.agents.port import Event, Finished, Job
 from stepdown.agents.process import Child
@@ -72,6 +73,10 @@ class ClaudeCodeAgent:
                 f"'{named}' is not installed or not executable: correct agents.claude.command, or {_INSTALL.partition(',')[0]}"
             )
         return f"Claude Code is not installed: {_INSTALL}"
+
+    def configured_model(self, project: Path) -> str:
+        """What its settings say."""
+        return configured_model(project)
 
     def _arguments(self, job: Job) -> list[str]:
         arguments = ["-p", "--output-format", "stream-json", "--verbose"]

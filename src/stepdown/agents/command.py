@@ -67,6 +67,10 @@ class CommandAgent:
             return f"'{program}' is not installed or not on the PATH: install it, or change {_KEY}"
         return None
 
+    def configured_model(self, project: Path) -> str:  # noqa: ARG002 - the port's signature
+        """Not known."""
+        return ""
+
     async def run(self, job: Job) -> AsyncIterator[Event]:
         """Run it once.
 

@@ -109,6 +109,10 @@ class Agent(Protocol):
         """None when it is ready; else one line saying what is missing and how to get it. Starts nothing that costs."""
         ...
 
+    def configured_model(self, project: Path) -> str:
+        """The model it runs on in `project` when nobody names one; "" where that is not known."""
+        ...
+
     def run(self, job: Job) -> AsyncIterator[Event]:
         """Do the work.
 

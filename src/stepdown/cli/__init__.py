@@ -5,9 +5,10 @@ be used; 5 the agent cannot be used; 6 a budget is used up; 7 a provider does no
 """
 
 import importlib
+import io
 import os
 import sys
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
@@ -52,6 +53,15 @@ class _Commands(click.Group):
             raise click.UsageError(f"there is no command '{args[0]}'; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Whoever read our output has closed it (`| head`) and has what it wanted; click would call that a failure. What
+            # is still in the buffer goes nowhere, or Python would complain at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="stepdown", message="stepdown %(version)s")
@@ -60,16 +70,38 @@ def stepdown() -> None:
 
 
 def main() -> None:
-    """The `stepdown` program."""
+    """The `stepdown` program: runs a command, says in one line what went wrong, exits with a code of the table above."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A character that the terminal has no code for becomes "?"; it is no reason to stop.
+            stream.reconfigure(errors="replace")
     try:
-        stepdown(prog_name="stepdown")
+        # Not click's own ending: it would exit with 1 on ctrl-C, and take three lines for a wrong call.
+        code = stepdown(prog_name="stepdown", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
     except StepdownError as error:
-        for line in str(error).splitlines():
-            click.echo(f"stepdown: {line}", err=True)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # Whoever read our output has closed it (`| head`). Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        _complain(str(error), error.exit_code)
+    except click.ClickException as error:
+        _complain(_usage(error), error.exit_code)
+    except OSError as error:
+        # What no command has words of its own for: a full disk, a directory that vanished.
+        _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
+    except (click.Abort, KeyboardInterrupt):
+        _complain("stopped", 130)
+
+
+def _usage(error: click.ClickException) -> str:
+    """A wrong call in one line, with where to look; the help where there was no call at all."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.ctx.get_help(), err=True)
+        return ""
+    where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "stepdown"
+    return f"{' '.join(error.format_message().split()).removesuffix('.')} (`{where} --help` shows how it is called)"
+
+
+def _complain(message: str, code: int) -> NoReturn:
+    from stepdown.cli.screen import complain  # noqa: PLC0415  (only where something went wrong)
+
+    complain(message)
+    sys.exit(code)

@@ -6,13 +6,16 @@ from pathlib import Path
 import click
 import msgspec
 
+from stepdown.agents.claude_settings import configured_model
+from stepdown.cli.arguments import TREE, directory
 from stepdown.cli.receipts import as_json, candidate_json, receipt, shown
-from stepdown.cli.screen import painted, print_json
-from stepdown.cli.workspace import TREE, ledger_for_reading, read_preferences
+from stepdown.cli.screen import print_json, say
+from stepdown.cli.workspace import read_preferences
 from stepdown.context import build_context
 from stepdown.decision import Context, Meter, Retry
 from stepdown.errors import PlanError, UsageError
 from stepdown.explain import flips
+from stepdown.ledger import open_ledger
 from stepdown.plans import GsdPlan
 from stepdown.routing import Router
 from stepdown.units import PlanText, Tier, Unit
@@ -50,11 +53,15 @@ def command(
     """Decide one unit of TYPE (execute-task, plan-slice, hook/review, ...): which model, why, and what would flip it."""
     if budget_used is not None and not 0 <= budget_used < float("inf"):
         raise UsageError(f"--budget-used: a fraction of 0 or more is meant (0.8 is 80 %), not {budget_used}")
-    unit = _unit(unit_type, unit_id, title, plan_file, project)
+    if not unit_type:
+        raise UsageError("TYPE is empty: name a unit type, such as execute-task")
+    unit = _unit(unit_type, unit_id, title, plan_file, directory(project))
     preferences, catalog = read_preferences(project, assume, ceiling)
     router = Router(preferences, catalog)
-    with ledger_for_reading() as ledger:
-        context = build_context(ledger, preferences, project=str(project.resolve()), now=time.time())
+    with open_ledger(create=False) as ledger:
+        context = build_context(
+            ledger, preferences, project=str(project.resolve()), now=time.time(), agent_model=configured_model(project)
+        )
     context = _as_if(context, budget_used, retry_of, pin)
     decision = router.decide(unit, context)
     turns = flips(router, unit, context)
@@ -63,7 +70,7 @@ def command(
         answer = {**as_json(unit, decision), "candidates": considered, "flips": list(turns)}
         print_json(answer)
     else:
-        click.echo(painted("\n".join(receipt(unit, decision, turns))))
+        say(*receipt(unit, decision, turns))
 
 
 def _unit(unit_type: str, unit_id: str, title: str, plan_file: Path | None, project: Path) -> Unit:

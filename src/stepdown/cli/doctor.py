@@ -14,8 +14,8 @@ import msgspec
 from stepdown.agents import AGENTS, open_agent
 from stepdown.candidates import Market
 from stepdown.catalog import Catalog
-from stepdown.cli.screen import print_json
-from stepdown.cli.workspace import TREE
+from stepdown.cli.arguments import TREE, directory
+from stepdown.cli.screen import print_json, say
 from stepdown.errors import StepdownError
 from stepdown.ledger import ledger_location, open_ledger
 from stepdown.plans import GsdPlan
@@ -45,15 +45,15 @@ class Finding(msgspec.Struct, frozen=True):
 @click.option("--json", "json_", is_flag=True, help="A JSON list.")
 def command(*, path: Path, json_: bool) -> None:
     """Check the installation and the project at PATH. Exit code 1 when something will not work."""
-    findings = list(examine(path.resolve()))
+    findings = list(examine(directory(path).resolve()))
     if json_:
         print_json(findings)
     else:
         marks = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
         for finding in findings:
-            click.echo(f"{marks[finding.state]} {finding.subject}: {finding.text}")
+            say(f"{marks[finding.state]} {finding.subject}: {finding.text}")
             if finding.fix:
-                click.echo(f"      fix: {finding.fix}")
+                say(f"      fix: {finding.fix}")
     if any(finding.state == "wrong" for finding in findings):
         raise SystemExit(1)
 

@@ -7,8 +7,9 @@ import msgspec
 
 from stepdown.candidates import Market
 from stepdown.catalog import Model
-from stepdown.cli.screen import painted, print_json, print_table
-from stepdown.cli.workspace import TREE, read_preferences
+from stepdown.cli.arguments import TREE, directory
+from stepdown.cli.screen import print_json, print_table, say
+from stepdown.cli.workspace import read_preferences
 from stepdown.errors import CatalogError
 from stepdown.report.tables import Column
 from stepdown.units import Tier
@@ -23,7 +24,7 @@ from stepdown.units import Tier
 @click.option("--json", "json_", is_flag=True, help="A JSON list.")
 def command(*, name: str | None, project: Path, tier: str | None, provider: str, everything: bool, json_: bool) -> None:
     """List the models of the catalogue, or show what is known of the model NAME and where it is known from."""
-    preferences, catalog = read_preferences(project)
+    preferences, catalog = read_preferences(directory(project))
     taking_part = Market(preferences, catalog).taking_part
     if name is not None:
         model = catalog.resolve(name, provider)
@@ -43,7 +44,7 @@ def command(*, name: str | None, project: Path, tier: str | None, provider: str,
         rows = [{**msgspec.to_builtins(model), "takes_part": model.provider in taking_part} for model in models]
         print_json(rows)
     elif name is not None:
-        click.echo(painted("\n".join(_details(models[0]))))
+        say(*_details(models[0]))
     else:
         _print(models, taking_part)
 
@@ -62,7 +63,7 @@ def _print(models: list[Model], taking_part: frozenset[str]) -> None:
     ]
     rows = [_row(model, taking_part) for model in sorted(models, key=_order)]
     print_table(columns, rows)
-    click.echo(f"\n{len(models)} models. ? is unknown: never a guess, never zero.")
+    say("", f"{len(models)} models. ? is unknown: never a guess, never zero.")
 
 
 def _order(model: Model) -> tuple[int, str, str]:

@@ -1,15 +1,19 @@
 """``stepdown plan``: every unit of a plan with the model it would run on. Spends nothing, writes nothing."""
 
+import re
 import time
 from pathlib import Path
 
 import click
 
+from stepdown.agents.claude_settings import configured_model
+from stepdown.cli.arguments import TREE
 from stepdown.cli.receipts import as_json, reason, shown
-from stepdown.cli.screen import print_json, print_table
-from stepdown.cli.workspace import TREE, Workspace, ledger_for_reading, open_workspace
+from stepdown.cli.screen import print_json, print_table, say
+from stepdown.cli.workspace import Workspace, open_workspace
 from stepdown.context import build_context
 from stepdown.decision import Decision
+from stepdown.ledger import open_ledger
 from stepdown.report.money import dollars
 from stepdown.report.tables import Column
 from stepdown.units import Unit
@@ -24,8 +28,14 @@ from stepdown.units import Unit
 def command(*, path: Path, everything: bool, json_: bool, assume: Path | None, ceiling: str) -> None:
     """List every pending unit of the plan at PATH with the model it would run on, and why. Spends nothing."""
     workspace = open_workspace(path, assume=assume, ceiling=ceiling)
-    with ledger_for_reading() as ledger:
-        context = build_context(ledger, workspace.preferences, project=workspace.plan.project, now=time.time())
+    with open_ledger(create=False) as ledger:
+        context = build_context(
+            ledger,
+            workspace.preferences,
+            project=workspace.plan.project,
+            now=time.time(),
+            agent_model=configured_model(workspace.root),
+        )
     units = list(workspace.plan.units())
     listed = [(unit, workspace.router.decide(unit, context)) for unit in units if everything or not unit.done]
     if json_:
@@ -33,9 +43,9 @@ def command(*, path: Path, everything: bool, json_: bool, assume: Path | None, c
         print_json(rows)
         return
     if not units:
-        click.echo(f"{workspace.root}: the plan has no units yet")
+        say(f"{workspace.root}: the plan has no units yet")
     elif not listed:
-        click.echo(f"{workspace.root.name}: all {len(units)} units are done; --all lists them")
+        say(f"{workspace.root.name}: all {len(units)} units are done; --all lists them")
     else:
         _print(workspace, listed, everything=everything)
 
@@ -52,13 +62,16 @@ def _print(workspace: Workspace, listed: list[tuple[Unit, Decision]], *, everyth
         Column(title="why", shrinks=True),
     ]
     print_table(columns, rows)
-    click.echo("")
-    for line in _summary(workspace, listed, everything=everything):
-        click.echo(line)
+    say("", *_summary(workspace, listed, everything=everything))
+
+
+_ASIDE = re.compile(r" \([^()]*\)")
+"""The rule behind a reason, in brackets: it stands on the receipt, and a table is too narrow for it."""
 
 
 def _row(unit: Unit, decision: Decision) -> tuple[str, ...]:
     seen = shown(decision)
+    why = _ASIDE.sub("", decision.refused or reason(decision).removeprefix("off: "))
     return (
         ("✓ " if unit.done else "") + seen.tier.badge,
         f"{unit.type} {unit.id}",
@@ -66,7 +79,7 @@ def _row(unit: Unit, decision: Decision) -> tuple[str, ...]:
         seen.model or "-",
         dollars(seen.expected_cost, estimated=True),
         dollars(seen.ceiling_cost, estimated=True) if seen.downgraded else "=",
-        decision.refused or reason(decision).removeprefix("off: "),
+        f"waits for {', '.join(unit.waits)}; {why}" if unit.waits else why,
     )
 
 

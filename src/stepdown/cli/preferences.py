@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from stepdown.cli.screen import print_json, print_table
-from stepdown.cli.workspace import TREE, read_preferences
+from stepdown.cli.arguments import TREE, directory
+from stepdown.cli.screen import print_json, print_table, say
+from stepdown.cli.workspace import read_preferences
 from stepdown.preferences.describe import describe
 from stepdown.report.tables import Column
 
@@ -17,13 +18,12 @@ from stepdown.report.tables import Column
 @click.option("--json", "json_", is_flag=True, help="A JSON list.")
 def command(*, path: Path, assume: Path | None, only_set: bool, json_: bool) -> None:
     """Show every preference that is in force at PATH, where it was set, and what is wrong."""
-    preferences, _ = read_preferences(path, assume)
+    preferences, _ = read_preferences(directory(path), assume)
     rows = [row for row in describe(preferences) if not only_set or row.origin != "default"]
     if json_:
         print_json(rows)
         return
     columns = [Column(title="preference"), Column(title="value", shrinks=True), Column(title="from")]
     print_table(columns, [(row.key, row.value, row.origin) for row in rows])
-    click.echo("")
     read = ", ".join(preferences.files) or "no file: everything is a default"
-    click.echo(f"Read: {read}. {len(preferences.warnings)} warnings.")
+    say("", f"Read: {read}. {len(preferences.warnings)} warnings.")

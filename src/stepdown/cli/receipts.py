@@ -90,15 +90,19 @@ def receipt(unit: Unit, decision: Decision, flips: tuple[str, ...]) -> Iterator[
         yield f"  if the provider fails: {', then '.join(seen.fallbacks)}"
     for adaptation in seen.adaptations:
         yield f"  adapted   {adaptation}"
-    if seen.candidates:
-        yield "  considered"
-        for candidate in seen.candidates:
-            mark = ">" if candidate.taken else " "
-            yield f"   {mark} {candidate.model:42} {dollars(candidate.expected_cost, estimated=True):>9}  {candidate.why}"
+    yield from _considered(seen)
     if flips:
         yield "  what would flip it"
         for flip in flips:
             yield f"    - {flip}"
+
+
+def _considered(seen: Decision) -> Iterator[str]:
+    if seen.candidates:
+        yield "  considered"
+    for candidate in seen.candidates:
+        mark = ">" if candidate.taken else " "
+        yield f"   {mark} {candidate.model:42} {dollars(candidate.expected_cost, estimated=True):>9}  {candidate.why}"
 
 
 def _costs(seen: Decision) -> str:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
-from stepdown.cli.screen import color, print_json, width
-from stepdown.cli.workspace import TREE, import_past, open_workspace
-from stepdown.ledger import open_ledger
+from stepdown.cli.arguments import TREE
+from stepdown.cli.screen import color, complain, print_json, width
+from stepdown.cli.workspace import Workspace, import_past, open_workspace
+from stepdown.errors import LedgerError
+from stepdown.ledger import Ledger, open_ledger
 from stepdown.report.spending import render_text, spending_report
 
 
@@ -18,11 +20,19 @@ def command(*, path: Path, everything: bool, json_: bool) -> None:
     """Show what the units of the project at PATH cost. What GSD recorded of its past (`.gsd/metrics.json`) is read in first."""
     workspace = None if everything else open_workspace(path)
     with open_ledger() as ledger:
-        notes = () if workspace is None else import_past(ledger, workspace)
+        notes = () if workspace is None else _past(ledger, workspace)
         report = spending_report(ledger, None if workspace is None else workspace.plan.project)
     for note in notes:
-        click.echo(f"stepdown: {note}", err=True)
+        complain(note)
     if json_:
         print_json(report.as_json())
     else:
         click.echo(render_text(report, width=width() or 100, color=color()))
+
+
+def _past(ledger: Ledger, workspace: Workspace) -> tuple[str, ...]:
+    """Read the past in, as far as the ledger can be written: what stands in it already is worth showing without."""
+    try:
+        return import_past(ledger, workspace)
+    except LedgerError as error:
+        return (f"the project's past was not read in: {error}",)

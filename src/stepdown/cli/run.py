@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import click
 
 from stepdown.agents import AGENTS, open_agent
 from stepdown.agents.port import Agent, Step
+from stepdown.cli.arguments import TREE
 from stepdown.cli.receipts import reason, shown
-from stepdown.cli.screen import painted
-from stepdown.cli.workspace import TREE, Workspace, import_past, open_workspace
+from stepdown.cli.screen import complain, say
+from stepdown.cli.workspace import Workspace, import_past, open_workspace
 from stepdown.decision import Decision
-from stepdown.dispatch.loop import Dispatcher, Done, run_plan
+from stepdown.dispatch.loop import Dispatcher, Done, run_plan, selected
 from stepdown.errors import AgentError
 from stepdown.ledger import Ledger, open_ledger
 from stepdown.plans.source import pending
@@ -42,25 +44,38 @@ def command(
     missing = agent.check()
     if missing:
         raise AgentError(missing)
+    selected(pending(workspace.plan.units()), only)  # a mistyped id is said before anything is written
     with open_ledger() as ledger:
-        import_past(ledger, workspace)
-        failed = asyncio.run(_run(workspace, agent, ledger, only, max_units, steps=steps))
+        for note in import_past(ledger, workspace):
+            complain(note)
+        try:
+            failed = asyncio.run(_run(workspace, agent, ledger, only, max_units, steps=steps))
+        except (asyncio.CancelledError, BrokenPipeError) as error:
+            # Another signal than ctrl-C, or nobody reads what we print: stopped before everything was done all the same.
+            raise KeyboardInterrupt from error
     if failed:
         raise SystemExit(1)
 
 
 async def _run(workspace: Workspace, agent: Agent, ledger: Ledger, only: str, max_units: int | None, *, steps: bool) -> bool:
     """Run, print, sum up; whether a unit failed."""
-    dispatcher = Dispatcher(
-        workspace.router, agent, ledger, workspace.plan, prompts=prompt_directories(workspace.root), agent_model=""
-    )
+    dispatcher = Dispatcher(workspace.router, agent, ledger, workspace.plan, prompts=prompt_directories(workspace.root))
+    _end_like_ctrl_c()
     screen = Screen(len(pending(workspace.plan.units())), steps=steps)
     async with AsyncExitStack() as stack:
         if isinstance(agent, AbstractAsyncContextManager):
             await stack.enter_async_context(agent)
         results = [done async for done in run_plan(dispatcher, only=only, max_units=max_units, watcher=screen)]
-    click.echo("\n".join(summary(results)))
+    say(*summary(results))
     return any(done.outcome.failure for done in results)
+
+
+def _end_like_ctrl_c() -> None:
+    """A closed terminal or a `kill` stops the agent and settles its attempt, as ctrl-C does (asyncio sees to that one)."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if task is not None and signal.getsignal(number) is signal.SIG_DFL:  # with nohup it is ignored, and stays so
+            loop.add_signal_handler(number, task.cancel)
 
 
 def prompt_directories(root: Path) -> tuple[Path, ...]:
@@ -70,11 +85,10 @@ def prompt_directories(root: Path) -> tuple[Path, ...]:
 
 
 def _dry_run(dispatcher: Dispatcher, only: str, max_units: int | None) -> None:
-    waiting = [unit for unit in pending(dispatcher.plan.units()) if not only or only in {unit.id, f"{unit.type} {unit.id}"}]
-    for unit in waiting[:max_units]:
-        for line in heading(unit, dispatcher.decide(unit)):
-            click.echo(painted(line))
-    click.echo(f"{len(waiting[:max_units])} units would run; nothing was started.")
+    waiting = selected(pending(dispatcher.plan.units()), only)[:max_units]
+    for unit in waiting:
+        say(*heading(unit, dispatcher.decide(unit)))
+    say(f"{len(waiting)} units would run; nothing was started.")
 
 
 def heading(unit: Unit, decision: Decision, position: str = "") -> tuple[str, str]:
@@ -96,13 +110,12 @@ class Screen:
         """Say which unit runs, on what, why."""
         self._number += 1
         self._total = max(self._total, self._number)
-        for line in heading(unit, decision, f"{self._number:>3}  "):
-            click.echo(painted(line))
+        say(*heading(unit, decision, f"{self._number:>3}  "))
 
     def step(self, unit: Unit, step: Step) -> None:  # noqa: ARG002  (the port's signature)
         """Show a step, where asked for."""
         if self._steps:
-            click.echo(f"         {'!' if step.error else '·'} {step.kind} {step.name} {step.detail}".rstrip())
+            say(f"         {'!' if step.error else '·'} {step.kind} {step.name} {step.detail}".rstrip())
 
     def ends(self, done: Done) -> None:
         """Say how it went and what it cost."""
@@ -113,7 +126,7 @@ class Screen:
         if done.decision.downgraded:
             cost += f" (at the ceiling {dollars(outcome.ceiling_cost_usd, estimated=True)})"
         note = f"; not written: {', '.join(done.missing)}" if done.missing and outcome.failure is None else ""
-        click.echo(f"         {how} in {done.seconds:.1f} s, {done.steps} steps, {tokens} tokens, {cost}{note}")
+        say(f"         {how} in {done.seconds:.1f} s, {done.steps} steps, {tokens} tokens, {cost}{note}")
 
 
 def summary(results: list[Done]) -> list[str]:

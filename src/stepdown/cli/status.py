@@ -1,18 +1,21 @@
 """``stepdown status``: where things stand now. Reads the ledger and the preferences, imports little, answers at once."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import msgspec
 
 from stepdown.budget import band
-from stepdown.cli.screen import print_json
-from stepdown.cli.workspace import TREE, ledger_for_reading
-from stepdown.context import meters
-from stepdown.ledger import Ledger, Record, Spent
+from stepdown.cli.arguments import TREE, directory
+from stepdown.cli.screen import print_json, say
+from stepdown.context import meters as meters_of
+from stepdown.decision import Meter
+from stepdown.ledger import Block, Ledger, Record, Spent, open_ledger
 from stepdown.preferences import Preferences, load_preferences
 from stepdown.report.money import dollars
+from stepdown.units import Tier
 
 _DAY = 24 * 3600.0
 
@@ -22,95 +25,135 @@ _DAY = 24 * 3600.0
 @click.option("--json", "json_", is_flag=True, help="A JSON object.")
 def command(*, path: Path, json_: bool) -> None:
     """Show budgets, what is running, the last units and what was spent lately, for the project at PATH."""
-    root = path.resolve().parent if path.name == ".gsd" else path.resolve()
+    root = directory(path).resolve()
+    root = root.parent if root.name == ".gsd" else root
     preferences = load_preferences(root)
     now = time.time()
-    with ledger_for_reading() as ledger:
+    with open_ledger(create=False) as ledger:
         status = gather(ledger, preferences, str(root), now)
     if json_:
         print_json(status)
     else:
-        click.echo("\n".join(lines(status, now)))
+        say(*lines(status, now))
 
 
-def gather(ledger: Ledger, preferences: Preferences, project: str, now: float) -> dict[str, object]:
-    """The status as data. Dollars are measured except where `unpriced` attempts make the sum a lower bound."""
+class Sum(msgspec.Struct, frozen=True):
+    """What a span of time cost. With `unpriced` attempts `usd` is a lower bound."""
+
+    usd: float
+    provenance: str
+    unpriced: int
+    tokens: int
+    attempts: int
+
+
+class Fill(msgspec.Struct, frozen=True):
+    """How full a budget is, the pressure band that follows from it, and what happens at 100 %."""
+
+    name: str
+    used: float
+    detail: str
+    provenance: str
+    band: str
+    enforcement: str
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One attempt."""
+
+    type: str
+    id: str
+    title: str
+    tier: Tier | None
+    model: str
+    started: float
+    failure: str | None
+    cost_usd: float | None
+    source: str
+
+    def __str__(self) -> str:
+        badge = f"{self.tier.badge} " if self.tier else ""
+        return f"{badge}{self.type} {self.id} on {self.model}"
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Where things stand; ``stepdown status --json`` is this."""
+
+    project: str
+    routing: str
+    pin: str | None
+    meters: list[Fill]
+    spent: dict[str, Sum]
+    running: list[Run]
+    last: list[Run]
+    blocked: list[Block]
+
+
+def gather(ledger: Ledger, preferences: Preferences, project: str, now: float) -> Status:
+    """Read it from the ledger."""
     records = ledger.records(project, limit=20)
-    return {
-        "project": project,
-        "routing": "on" if preferences.dynamic_routing.enabled else "off",
-        "pin": preferences.pin or None,
-        "meters": [
-            {
-                "name": meter.name,
-                "used": meter.used,
-                "detail": meter.detail,
-                "provenance": meter.provenance,
-                "band": str(band(meter.used, preferences.policy)),
-                "enforcement": preferences.budget_enforcement,
-            }
-            for meter in meters(ledger, preferences, project, now)
-        ],
-        "spent": {
-            "day": _spent(ledger.spent(project, since=now - _DAY)),
-            "week": _spent(ledger.spent(project, since=now - 7 * _DAY)),
-            "all": _spent(ledger.spent(project)),
+    meters = meters_of(ledger, preferences, project, now)
+    return Status(
+        project=project,
+        routing="on" if preferences.dynamic_routing.enabled else "off",
+        pin=preferences.pin or None,
+        meters=[_fill(meter, preferences) for meter in meters],
+        spent={
+            "day": _sum(ledger.spent(project, since=now - _DAY)),
+            "week": _sum(ledger.spent(project, since=now - 7 * _DAY)),
+            "all": _sum(ledger.spent(project)),
         },
-        "running": [_record(record) for record in records if record.outcome is None],
-        "last": [_record(record) for record in records if record.outcome is not None][:5],
-        "blocked": [msgspec.to_builtins(block) for block in ledger.blocks(now)],
-    }
+        running=[_run(record) for record in records if record.outcome is None],
+        last=[_run(record) for record in records if record.outcome is not None][:5],
+        blocked=list(ledger.blocks(now)),
+    )
 
 
-def _spent(spent: Spent) -> dict[str, object]:
-    return {
-        "usd": spent.usd,
-        "provenance": "lower bound" if spent.unpriced else "measured",
-        "unpriced": spent.unpriced,
-        "tokens": spent.tokens,
-        "attempts": spent.attempts,
-    }
+def _fill(meter: Meter, preferences: Preferences) -> Fill:
+    pressure = str(band(meter.used, preferences.policy))
+    return Fill(meter.name, meter.used, meter.detail, meter.provenance, pressure, preferences.budget_enforcement)
 
 
-def _record(record: Record) -> dict[str, object]:
+def _sum(spent: Spent) -> Sum:
+    provenance = "lower bound" if spent.unpriced else "measured"
+    return Sum(spent.usd, provenance, spent.unpriced, spent.tokens, spent.attempts)
+
+
+def _run(record: Record) -> Run:
     attempt, outcome = record.attempt, record.outcome
-    return {
-        "type": attempt.unit_type,
-        "id": attempt.unit_id,
-        "title": attempt.title,
-        "tier": None if attempt.tier is None else attempt.tier.value,
-        "model": attempt.model,
-        "started": attempt.started,
-        "failure": None if outcome is None else outcome.failure,
-        "cost_usd": None if outcome is None else outcome.cost_usd,
-        "source": record.source,
-    }
+    return Run(
+        type=attempt.unit_type,
+        id=attempt.unit_id,
+        title=attempt.title,
+        tier=attempt.tier,
+        model=attempt.model,
+        started=attempt.started,
+        failure=None if outcome is None else outcome.failure,
+        cost_usd=None if outcome is None else outcome.cost_usd,
+        source=record.source,
+    )
 
 
-def lines(status: dict[str, object], now: float) -> list[str]:
+def lines(status: Status, now: float) -> Iterator[str]:
     """The status for a terminal."""
-    seen = msgspec.convert(status, _Seen)
-    shown = [f"{Path(seen.project).name}: routing is {seen.routing}" + (f", pinned to {seen.pin}" if seen.pin else "")]
-    if not seen.spent["all"].attempts:
-        shown.append("  nothing recorded yet: `stepdown report` reads a project's past, `stepdown run` makes new records")
-    for meter in seen.meters:
-        shown.append(
-            f"  budget    {meter.name}: {meter.detail} ({meter.used:.0%}; {meter.band}; at 100 %: {meter.enforcement})"
-        )
+    yield f"{Path(status.project).name}: routing is {status.routing}" + (f", pinned to {status.pin}" if status.pin else "")
+    ever = status.spent["all"]
+    if not ever.attempts:
+        yield "  nothing recorded yet: `stepdown report` reads a project's past, `stepdown run` makes new records"
+    for meter in status.meters:
+        yield f"  budget    {meter.name}: {meter.detail} ({meter.used:.0%}; {meter.band}; at 100 %: {meter.enforcement})"
     spans = {"day": "24 h", "week": "7 days", "all": "in all"}
-    sums = [f"{dollars(seen.spent[key].usd)} {label} ({seen.spent[key].attempts} units)" for key, label in spans.items()]
-    shown.append(f"  spent     {', '.join(sums)}")
-    unpriced = seen.spent["all"].unpriced
-    if unpriced:
-        shown.append(f"            and {unpriced} units of unknown cost, which no sum includes")
-    for record in seen.running:
-        shown.append(f"  running   {record.line()} since {_ago(now - record.started)}")
-    for record in seen.last:
-        how = dollars(record.cost_usd) if record.failure is None else f"failed ({record.failure})"
-        shown.append(f"  last      {record.line()}: {how}, {_ago(now - record.started)} ago")
-    for block in seen.blocked:
-        shown.append(f"  blocked   {block['model']}: {block['reason']}")
-    return shown
+    sums = (f"{dollars(status.spent[key].usd)} {label} ({status.spent[key].attempts} units)" for key, label in spans.items())
+    yield f"  spent     {', '.join(sums)}"
+    if ever.unpriced:
+        yield f"            and {ever.unpriced} units of unknown cost, which no sum includes"
+    for run in status.running:
+        yield f"  running   {run} since {_ago(now - run.started)}"
+    for run in status.last:
+        how = dollars(run.cost_usd) if run.failure is None else f"failed ({run.failure})"
+        yield f"  last      {run}: {how}, {_ago(now - run.started)} ago"
+    for block in status.blocked:
+        yield f"  blocked   {block.model}: {block.reason}"
 
 
 def _ago(seconds: float) -> str:
@@ -119,42 +162,3 @@ def _ago(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
-
-
-class _SeenSpent(msgspec.Struct):
-    usd: float
-    unpriced: int
-    attempts: int
-
-
-class _SeenMeter(msgspec.Struct):
-    name: str
-    used: float
-    detail: str
-    band: str
-    enforcement: str
-
-
-class _SeenRecord(msgspec.Struct):
-    type: str
-    id: str
-    tier: str | None
-    model: str
-    started: float
-    failure: str | None
-    cost_usd: float | None
-
-    def line(self) -> str:
-        badge = f"[{self.tier[0].upper()}] " if self.tier else ""
-        return f"{badge}{self.type} {self.id} on {self.model}"
-
-
-class _Seen(msgspec.Struct):
-    project: str
-    routing: str
-    pin: str | None
-    meters: list[_SeenMeter]
-    spent: dict[str, _SeenSpent]
-    running: list[_SeenRecord]
-    last: list[_SeenRecord]
-    blocked: list[dict[str, object]]

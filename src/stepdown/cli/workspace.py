@@ -1,21 +1,17 @@
 """What most commands start from: a plan, its preferences, the catalogue and the ledger, found from a path."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import click
 import msgspec
 
 from stepdown.catalog import Catalog
-from stepdown.errors import PlanError
-from stepdown.ledger import Ledger, open_ledger
+from stepdown.cli.arguments import directory
+from stepdown.cli.screen import complain
+from stepdown.ledger import Ledger
 from stepdown.ledger.imports import import_project
 from stepdown.plans import GsdPlan
 from stepdown.preferences import ModelChoice, PhaseSkips, Preferences, load_preferences
 from stepdown.routing import Router
-
-TREE = click.Path(path_type=Path)
 
 
 class Workspace:
@@ -41,7 +37,7 @@ def read_preferences(root: Path, assume: Path | None = None, ceiling: str = "") 
     if ceiling:
         preferences = msgspec.structs.replace(preferences, models={"default": ModelChoice(ceiling)})
     for warning in preferences.warnings:
-        click.echo(f"stepdown: {warning}", err=True)
+        complain(warning)
     return preferences, catalog
 
 
@@ -52,9 +48,7 @@ def open_workspace(path: Path, *, assume: Path | None = None, ceiling: str = "")
         PlanError: there is no plan there.
         PreferencesError: its preferences are wrong.
     """
-    if not path.exists():
-        raise PlanError(f"{path}: there is no such directory")
-    plan = GsdPlan.open(path)
+    plan = GsdPlan.open(directory(path))
     preferences, catalog = read_preferences(Path(plan.project), assume, ceiling)
     if preferences.phases != PhaseSkips():
         plan = GsdPlan.open(path, phases=preferences.phases)
@@ -69,10 +63,3 @@ def import_past(ledger: Ledger, workspace: Workspace) -> tuple[str, ...]:
         return name if model is None else model.ref
 
     return import_project(ledger, workspace.plan.root, workspace.plan.project, reference).notes
-
-
-@contextmanager
-def ledger_for_reading() -> Iterator[Ledger]:
-    """The user's ledger, without making one where there is none."""
-    with open_ledger(create=False) as ledger:
-        yield ledger

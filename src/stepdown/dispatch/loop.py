@@ -6,7 +6,7 @@ the pending units of a plan in order, reading the plan anew after each, since a 
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -122,7 +122,6 @@ class Dispatcher:
         plan: where the units come from and where they are ticked.
         clock: seconds since the epoch.
         prompts: directories with prompt templates of the user's own, the strongest first.
-        agent_model: the model the agent itself is configured with.
         workdir: where the work happens; the plan's project if not given.
     """
 
@@ -135,7 +134,6 @@ class Dispatcher:
         *,
         clock: Callable[[], float] = time.time,
         prompts: tuple[Path, ...] = (),
-        agent_model: str = "",
         workdir: Path | None = None,
     ) -> None:
         self.router = router
@@ -145,7 +143,6 @@ class Dispatcher:
         self.prompts = prompts
         self.workdir = Path(plan.project) if workdir is None else workdir
         self._clock = clock
-        self._agent_model = agent_model
 
     def decide(self, unit: Unit) -> Decision:
         """What `unit` would run on now."""
@@ -155,7 +152,7 @@ class Dispatcher:
             project=self.plan.project,
             now=self._clock(),
             providers=self.agent.providers(),
-            agent_model=self._agent_model,
+            agent_model=self.agent.configured_model(self.workdir),
         )
         return self.router.decide(unit, context)
 
@@ -177,12 +174,12 @@ class Dispatcher:
         job = self._job(unit, decision)
         started = self._clock()
         attempt_id = self.ledger.begin(self._attempt(unit, decision, started))
-        if watcher is not None:
-            watcher.starts(unit, decision)
         tally = _Tally(job.model, lambda name: self.router.catalog.resolve(name, decision.provider))
         ceiling = self.router.catalog.resolve(decision.ceiling, decision.ceiling_provider) if decision.ceiling else None
         missing: tuple[str, ...] = ()
         try:
+            if watcher is not None:
+                watcher.starts(unit, decision)
             await self._work(job, tally, watcher)
             missing = self._check_outputs(unit, job, tally)
         except BaseException as error:
@@ -266,7 +263,25 @@ def _broken_off(error: BaseException) -> Finished:
     """The end of an attempt that an exception ended."""
     if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
         return Finished(failure="cancelled", message="stopped by the user")
+    if isinstance(error, BrokenPipeError):
+        return Finished(failure="cancelled", message="whoever read the output of stepdown has gone")
     return Finished(failure="provider", message=f"the agent could not run: {error}")
+
+
+def selected(units: Sequence[Unit], only: str) -> list[Unit]:
+    """Those of the pending `units` that `only` names, by id or ``type id``; all of them where it is "".
+
+    Raises:
+        PlanError: it names none.
+    """
+    chosen = [unit for unit in units if not only or _is_called(unit, only)]
+    if only and not chosen:
+        raise PlanError(f"no pending unit is called '{only}'; `stepdown plan` lists them")
+    return chosen
+
+
+def _is_called(unit: Unit, name: str) -> bool:
+    return name in {unit.id, f"{unit.type} {unit.id}"}
 
 
 async def run_plan(
@@ -290,11 +305,10 @@ async def run_plan(
     """
     tried: set[tuple[str, str]] = set()
     while max_units is None or len(tried) < max_units:
-        waiting = [unit for unit in pending(dispatcher.plan.units()) if (unit.type, unit.id) not in tried]
+        waiting = pending(dispatcher.plan.units())
         if only:
-            waiting = [unit for unit in waiting if only in {unit.id, f"{unit.type} {unit.id}"}]
-            if not waiting and not tried:
-                raise PlanError(f"no pending unit is called '{only}'; `stepdown plan` lists them")
+            waiting = [unit for unit in waiting if _is_called(unit, only)] if tried else selected(waiting, only)
+        waiting = [unit for unit in waiting if (unit.type, unit.id) not in tried]
         if not waiting:
             return
         unit = waiting[0]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -65,6 +66,10 @@ class PracticeAgent:
     def check(self) -> str | None:
         """Always ready."""
         return None
+
+    def configured_model(self, project: Path) -> str:  # noqa: ARG002 - the port's signature
+        """Not known."""
+        return ""
 
     async def run(self, job: Job) -> AsyncIterator[Event]:
         """Do the unit.

@@ -2,7 +2,15 @@
 
 from stepdown.preferences.load import load_preferences
 from stepdown.preferences.names import check_models
-from stepdown.preferences.schema import AgentSettings, Budget, DynamicRouting, ModelChoice, PhaseSkips, Preferences, ProviderSettings
+from stepdown.preferences.schema import (
+    AgentSettings,
+    Budget,
+    DynamicRouting,
+    ModelChoice,
+    PhaseSkips,
+    Preferences,
+    ProviderSettings,
+)
 
 __all__ = [
     "AgentSettings",

@@ -1,0 +1,28 @@
+"""What commands take: paths. Imported by every command, so it imports next to nothing itself."""
+
+import stat
+from pathlib import Path
+
+import click
+
+from stepdown.errors import PlanError
+
+TREE = click.Path(path_type=Path)
+"""A path that is looked at later, so that what is wrong with it is said in stepdown's own words."""
+
+
+def directory(path: Path) -> Path:
+    """The path, if it is a directory.
+
+    Raises:
+        PlanError: it is not; one line says why.
+    """
+    try:
+        is_directory = stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError as error:
+        raise PlanError(f"{path}: there is no such directory") from error
+    except OSError as error:
+        raise PlanError(f"{path} cannot be read: {error.strerror}") from error
+    if not is_directory:
+        raise PlanError(f"{path} is not a directory; give the one of the project")
+    return path
