@@ -27,9 +27,7 @@ def main() -> None:
         env = {**os.environ, "STEPDOWN_HOME": str(Path(scratch) / "stepdown"), "HOME": scratch}
         env.pop("STEPDOWN_LEDGER", None)
         os.chdir(scratch)
-        print(
-            "A practice run: the agent and its provider are built in, talk real HTTP on loopback, need no key and spend nothing."
-        )
+        print("A practice run: agent and provider are built in, talk HTTP on loopback, need no key and spend nothing.")
         print("Token counts are real counts of what was sent; dollars are what today's list prices would make of them.")
         show("What would run on which model, and why. Spends nothing.", "plan", "todo-api", env=env)
         show("The same, carried out.", "run", "todo-api", "--agent", "practice", env=env)

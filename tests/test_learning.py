@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepdown.learning import adjust, failure_rate, lower_bound, relevant
+from stepdown.learning import adjust, failure_rates, lower_bound, relevant
 from stepdown.ledger.port import Evidence
 from stepdown.policy import DEFAULT_POLICY, Policy
 from stepdown.units import TIERS, Tier
@@ -113,19 +113,29 @@ def test_wilsons_bound_against_published_values() -> None:
     assert lower_bound(0.0, 20, 0.95) == pytest.approx(0.0, abs=1e-12)
 
 
-class TestFailureRate:
-    def test_without_evidence_it_is_the_prior(self) -> None:
-        assert failure_rate(Tier.LIGHT, Tier.LIGHT, (), DEFAULT_POLICY) == pytest.approx(0.1)
-        assert failure_rate(Tier.LIGHT, Tier.HEAVY, (), DEFAULT_POLICY) == pytest.approx(0.5)
-        assert failure_rate(Tier.HEAVY, Tier.LIGHT, (), DEFAULT_POLICY) == pytest.approx(0.1)
+class TestFailureRates:
+    def test_without_evidence_they_are_the_priors(self) -> None:
+        assert failure_rates(Tier.LIGHT, (), DEFAULT_POLICY) == pytest.approx((0.1, 0.1, 0.1))
+        assert failure_rates(Tier.STANDARD, (), DEFAULT_POLICY) == pytest.approx((0.3, 0.1, 0.1))
+        assert failure_rates(Tier.HEAVY, (), DEFAULT_POLICY) == pytest.approx((0.5, 0.3, 0.1))
 
-    def test_evidence_moves_it(self) -> None:
-        assert failure_rate(Tier.LIGHT, Tier.LIGHT, outcomes(10, 0), DEFAULT_POLICY) == pytest.approx(0.55)
+    def test_each_policy_has_its_own(self) -> None:
+        assert failure_rates(Tier.HEAVY, (), Policy(failure_below=0.1)) == pytest.approx((0.3, 0.2, 0.1))
+        assert failure_rates(Tier.LIGHT, (), Policy(failure_light=0.4)) == pytest.approx((0.4, 0.4, 0.4))
+        assert failure_rates(Tier.HEAVY, (), Policy(failure_below=5)) == pytest.approx((0.95, 0.95, 0.1))
+
+    def test_evidence_moves_them(self) -> None:
+        assert failure_rates(Tier.LIGHT, outcomes(10, 0), DEFAULT_POLICY) == pytest.approx((0.55, 0.1, 0.1))
         strong = Policy(failure_prior_events=90)
-        assert failure_rate(Tier.LIGHT, Tier.LIGHT, outcomes(10, 0), strong) == pytest.approx(0.19)
+        assert failure_rates(Tier.LIGHT, outcomes(10, 0), strong) == pytest.approx((0.19, 0.1, 0.1))
+        assert failure_rates(Tier.LIGHT, outcomes(0, 10), DEFAULT_POLICY) == pytest.approx((0.05, 0.05, 0.05))
+
+    def test_a_prior_without_weight_gives_way_to_any_evidence(self) -> None:
+        weightless = Policy(failure_prior_events=0)
+        assert failure_rates(Tier.LIGHT, outcomes(3, 1), weightless) == pytest.approx((0.75, 0.1, 0.1))
 
     @given(events, st.sampled_from(TIERS))
     def test_a_stronger_tier_never_fails_more(self, evidence: list[Evidence], needed: Tier) -> None:
-        rates = [failure_rate(tier, needed, evidence, DEFAULT_POLICY) for tier in TIERS]
-        assert rates == sorted(rates, reverse=True)
+        rates = failure_rates(needed, evidence, DEFAULT_POLICY)
+        assert list(rates) == sorted(rates, reverse=True)
         assert all(0 < rate < 1 for rate in rates)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepdown.policy import DEFAULT_POLICY
-from stepdown.signals import Signals, introspect
+from stepdown.signals import KEYWORDS, PHRASES, Signals, introspect
 from stepdown.units import PlanText, Unit
 
 PLAN = """---
@@ -169,6 +169,22 @@ class TestProse:
         found = look("# T01\n\n## Description\n\nMigrates the login (authentication) — with a race condition.\n")
         assert found.groups == ("migration", "security", "concurrency")
 
+    @pytest.mark.parametrize("stem", [stem for stems in KEYWORDS.values() for stem in stems])
+    def test_every_keyword_is_found_where_it_begins_a_word(self, stem: str) -> None:
+        group = next(group for group, stems in KEYWORDS.items() if stem in stems)
+        for said in (stem, f"{stem}ing", f"({stem.upper()}e),", f"x{stem} and _{stem}_", f"**{stem}s:**"):
+            assert look(f"# T01\n\n## Description\n\nIt is {said} here.\n").groups == (group,)
+        for said in (f"x{stem}", f"a/{stem}", f"{stem}.py", f"@{stem}", f"-{stem}", f"{stem}_all", f"`{stem}`"):
+            assert look(f"# T01\n\n## Description\n\nIt is {said} here.\n").groups == ()
+
+    @pytest.mark.parametrize("phrase", PHRASES)
+    def test_every_phrase_is_found(self, phrase: str) -> None:
+        assert look(f"## Description\n\nIt has {phrase}ety.\n").groups == (PHRASES[phrase],)
+
+    def test_letters_that_only_look_like_ours_make_no_keyword(self) -> None:
+        # The Kelvin sign is a k when it is lower-cased after it was read as Unicode.
+        assert look("## Description\n\nA bac\u212afill.\n").groups == ()
+
     def test_only_title_and_description_are_read(self) -> None:
         assert look("# T01\n\n## Verification\n\nCheck security and performance.\n").groups == ()
         assert look(PLAN).groups == ()
@@ -180,6 +196,9 @@ class TestProse:
             ("This is about 600 lines of code.", 600),
             ("Write roughly 1,200 lines.", 1200),
             ("It adds ~300 LOC.", 300),
+            ("It adds about 300+ lines of code inline.", 300),
+            ("It adds a 250-line module.", 250),
+            ("The pipeline adds locally 300 rows.", None),
             ("Read 2000 lines of code.", None),
             ("Read about 2000 lines of code first.", None),
             ("The 992 lines of message-handler stay.", None),
@@ -243,6 +262,17 @@ class TestDamage:
     def test_headings_inside_fences_are_code(self) -> None:
         assert look("# T01\n\n## Steps\n\n1. a\n\n```bash\n## Steps\n1. b\n2. c\n```\n\n2. d\n").steps == 2
 
+    def test_a_number_sign_inside_a_line_starts_nothing(self) -> None:
+        plan = "# T01: Fix #12 and #13\n\nSee #4, C# and\n #5.\n\n## Steps\n\n1. a #6\n2. b\n\n## Inputs\n\n1. c\n2. d\n3. e\n"
+        assert look(plan).steps == 2
+
+    def test_a_heading_may_follow_a_heading(self) -> None:
+        assert look("# T01\n#\n##\n## Steps\n### First\n### Second\n## Notes").steps == 2
+
+    def test_fences_of_more_than_three(self) -> None:
+        found = look("# T01\n\n## Steps\n\n1. a\n\n````md\n## Inputs\n1. x\n````\n\n2. b\n\n~~~\n3. c\n~~~\n")
+        assert (found.steps, found.code_blocks) == (2, 2)
+
     def test_binary(self) -> None:
         found = look("\0\x01\x02" * 100)
         assert found.notes == ("the task plan is not text",)
@@ -255,6 +285,9 @@ class TestDamage:
             "`",
             "```\n",
             "\n#",
+            "\n# a # b",
+            "#",
+            "migrat(",
             "\n1. ",
             "\n- `a.py`",
             "\nFiles:",

@@ -50,8 +50,9 @@ class Flip(msgspec.Struct, frozen=True, kw_only=True):
 
 def classify(unit: Unit, signals: Signals, policy: Policy) -> Classification:
     """How hard `unit` is: its type's default, or what its signals say where the type is one that has signals."""
-    tag = signals.tags[0] if signals.tags and unit.type in INTROSPECTED else ""
+    tag = ""
     if unit.type in INTROSPECTED:
+        tag = signals.tags[0] if signals.tags else ""
         tier, reason, confidence = _task(signals, policy)
     elif unit.type in SCOPED:
         tier, reason, confidence = _scope(unit, signals, policy)
@@ -76,7 +77,7 @@ def _task(signals: Signals, policy: Policy) -> tuple[Tier, str, float]:
         structural = sum(name != "lines" for name, _ in heavy if name in _STRUCTURAL)
         confidence = min(0.9, 0.4 + 0.2 * structural)
         return Tier.HEAVY, "; ".join(text for _, text in heavy[:_MANY_REASONS]), round(confidence, 2)
-    known = [name for name in ("files", "steps") if getattr(signals, name) is not None]
+    known = _size(signals)
     light = _light_reason(signals, policy) if known and not signals.malformed else ""
     if light:
         return Tier.LIGHT, light, 0.7 if len(known) > 1 else 0.5
@@ -84,18 +85,26 @@ def _task(signals: Signals, policy: Policy) -> tuple[Tier, str, float]:
     if not known:
         found = "the plan says nothing of its size" if signals.characters else "there is no plan to read"
         return Tier.STANDARD, f"{found}, so standard{notes}", 0.0
-    size = " and ".join(_count(getattr(signals, name), name[:-1]) for name in known)
+    size = " and ".join(known)
     if signals.malformed:
         return Tier.STANDARD, f"{size} as far as the plan can be read, so standard{notes}", 0.2
     return Tier.STANDARD, f"{size}: neither small enough for light nor large enough for heavy{notes}", 0.3 + 0.2 * len(known)
+
+
+def _size(signals: Signals) -> list[str]:
+    """What is known of it: ``["2 files", "1 step"]``."""
+    known = [] if signals.files is None else [_count(signals.files, "file")]
+    if signals.steps is not None:
+        known.append(_count(signals.steps, "step"))
+    return known
 
 
 def _heavy_reasons(signals: Signals, policy: Policy) -> list[tuple[str, str]]:
     """Per signal that makes it heavy, the reason."""
     reasons = []
     for name, threshold, phrase, noun in _HEAVY:
-        value, limit = getattr(signals, name), getattr(policy, threshold)
-        if value is not None and value >= limit:
+        value = getattr(signals, name)
+        if value is not None and value >= (limit := getattr(policy, threshold)):
             reasons.append((name, f"{phrase.format(_count(value, noun))} ({limit} or more is heavy)"))
     if len(signals.groups) >= policy.heavy_keyword_groups:
         named = ", ".join(signals.groups)
@@ -110,7 +119,7 @@ def _light_reason(signals: Signals, policy: Policy) -> str:
         return ""
     tag = next((tag for tag in signals.tags if tag in LIGHT_TAGS), "")
     if tag:
-        size = " and ".join(_count(n, noun) for n, noun in ((files, "file"), (steps, "step")) if n is not None)
+        size = " and ".join(_size(signals))
         return f"{LIGHT_TAGS[tag]}, {size} (at most {policy.light_files} files and {policy.light_steps} steps is light)"
     if files == 1 and steps is not None and not signals.created:
         which = "one existing file" if signals.modified else "one file, not said to be new,"

@@ -1,7 +1,6 @@
 """How many tokens a unit is expected to use on a model: from the ledger where it knows, else from measured defaults. Pure."""
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -53,7 +52,7 @@ DEFAULTS: Final[Mapping[str, Expectation]] = {
 """Mean use of a unit per type, of a phase where a type was seen fewer than ten times, and of all. Source: 832 units of 23
 projects whose prompts were cached; printed by ``python -m bench.expectations``, discussed in ``docs/benchmarks.md``."""
 
-_TYPES: Final = frozenset(name for name in DEFAULTS if "*" not in name)
+_TYPES: Final = tuple(name for name in DEFAULTS if "*" not in name)
 _EXECUTION: Final = frozenset({"execute-task", "reactive-execute"})
 """The types whose difficulty is read from their plans, and whose use was seen to follow it."""
 
@@ -61,25 +60,33 @@ _EXECUTION: Final = frozenset({"execute-task", "reactive-execute"})
 class Expectations:
     """What units are expected to use, prepared from what the ledger has seen.
 
-    A decision asks for one unit on a hundred models, so everything that depends on the ledger alone is worked out once.
+    A decision compares the same unit on a hundred models, so all of them start from the same base: what units of this type use
+    here, whoever did them. Only how a model differs from the others is its own. A decision also asks them all at once, so
+    everything that depends on the ledger alone is worked out once.
 
     Attributes:
         source: the ledger's means, as given.
     """
 
-    __slots__ = ("_known", "_policy", "_ratios", "source")
+    __slots__ = ("_bases", "_estimates", "_known", "_policy", "_ratios", "_scale", "source")
 
     def __init__(self, source: Mapping[tuple[str, str], Expectation], policy: Policy) -> None:
+        seen = _by_type(source)
         self.source = source
         self._policy = policy
-        self._ratios = token_ratios(source, policy)
+        self._bases: dict[str, Expectation | None] = {}
+        self._scale = _scale(seen, policy)
+        self._ratios = _ratios(seen, policy)
         self._known: dict[tuple[str, int, str], Expected] = {}
+        self._estimates: dict[tuple[str, int, float], Expected] = {}
 
     def of(self, unit_type: str, tier: Tier, ref: str) -> Expected:
         """What a unit of `unit_type` and difficulty `tier` is expected to use on the model `ref`; "" is none in particular.
 
-        The ledger's mean for this type on this model where it is over at least ``policy.expectation_minimum`` units; else the
-        default, times how much more or less than the defaults this model has used elsewhere.
+        The ledger's mean for this type on this model where it is over at least ``policy.expectation_minimum`` units. Else the
+        type's base, times how much more or less than others this model has used where both were seen. The base is the ledger's
+        mean for this type over all models, under the same minimum; else the default, times how much more or less than the
+        defaults the ledger's units have used.
         """
         key = (unit_type, tier.rank, ref)  # a member of an enum is slow to hash
         known = self._known.get(key)
@@ -88,14 +95,34 @@ class Expectations:
         return known
 
     def _work_out(self, unit_type: str, tier: Tier, ref: str) -> Expected:
-        policy = self._policy
         measured = self.source.get((unit_type, ref))
-        if measured is not None and measured.units >= policy.expectation_minimum and measured.tokens.total > 0:
+        if measured is not None and measured.units >= self._policy.expectation_minimum and measured.tokens.total > 0:
             requests = measured.requests or default(unit_type).requests or 1.0
-            return _expected(measured.tokens, requests, "measured", policy.context_peak_to_mean)
-        factors = (policy.effort_light, policy.effort_standard, policy.effort_heavy)
-        effort = factors[tier.rank] if unit_type in _EXECUTION else 1.0
-        return _estimate(unit_type, effort, self._ratios.get(ref, 1.0), policy.context_peak_to_mean)
+            return _expected(measured.tokens, requests, "measured", self._policy.context_peak_to_mean)
+        key = (unit_type, tier.rank, self._ratios.get(ref, 1.0))  # most models have a ratio of 1, and share one answer
+        estimate = self._estimates.get(key)
+        if estimate is None:
+            estimate = self._estimates[key] = self._estimate(unit_type, tier, key[2])
+        return estimate
+
+    def _estimate(self, unit_type: str, tier: Tier, ratio: float) -> Expected:
+        policy = self._policy
+        row = default(unit_type)
+        if unit_type not in self._bases:
+            self._bases[unit_type] = _pool([one for (name, _), one in self.source.items() if name == unit_type], policy)
+        base = self._bases[unit_type]
+        if base is not None:
+            # As it is, whatever the tier: a measured model's mean, which this is compared with, is over all its units too.
+            requests = base.requests or row.requests or 1.0
+            return _expected(base.tokens.scaled(ratio), requests, "estimated", policy.context_peak_to_mean)
+        expected = _expected(
+            row.tokens.scaled(self._scale * ratio), row.requests or 1.0, "estimated", policy.context_peak_to_mean
+        )
+        if unit_type not in _EXECUTION:
+            return expected
+        # More difficult work takes more requests, not longer ones.
+        effort = (policy.effort_light, policy.effort_standard, policy.effort_heavy)[tier.rank]
+        return msgspec.structs.replace(expected, tokens=expected.tokens.scaled(effort), requests=expected.requests * effort)
 
 
 def expected_tokens(
@@ -120,30 +147,66 @@ def default(unit_type: str) -> Expectation:
     return DEFAULTS[f"{phase}/*"]
 
 
-def token_ratios(source: Mapping[tuple[str, str], Expectation], policy: Policy) -> dict[str, float]:
-    """Per model, tokens it has used per token the defaults expected, over all unit types that have a default of their own.
+_Seen = dict[str, list[tuple[str, int, int]]]
+"""Per unit type: a model, how many units of it the ledger has seen, and their mean tokens; none of the two is 0."""
 
-    Tokenisers and habits differ between model families; what a model did elsewhere is the best guess of what it does here. A
-    model seen on fewer than ``policy.expectation_minimum`` units has no entry.
+
+def _by_type(source: Mapping[tuple[str, str], Expectation]) -> _Seen:
+    seen: _Seen = {}
+    for (unit_type, ref), one in source.items():
+        if one.units > 0 and (total := one.tokens.total) > 0:
+            seen.setdefault(unit_type, []).append((ref, one.units, total))
+    return seen
+
+
+def _pool(means: Iterable[Expectation], policy: Policy) -> Expectation | None:
+    """One mean of several, each weighted by its units; None where these are fewer than ``policy.expectation_minimum``."""
+    means = [mean for mean in means if mean.units > 0 and mean.tokens.total > 0]
+    units = sum(mean.units for mean in means)
+    if not means or units < policy.expectation_minimum:
+        return None
+    if len(means) == 1:
+        return means[0]
+    counted = [(mean.units, mean.requests) for mean in means if mean.requests]
+    requests = sum(number * each for number, each in counted) / sum(number for number, _ in counted) if counted else None
+    tokens = Tokens(
+        input=round(sum(mean.units * mean.tokens.input for mean in means) / units),
+        output=round(sum(mean.units * mean.tokens.output for mean in means) / units),
+        cache_read=round(sum(mean.units * mean.tokens.cache_read for mean in means) / units),
+        cache_write=round(sum(mean.units * mean.tokens.cache_write for mean in means) / units),
+    )
+    return Expectation(tokens=tokens, requests=requests, units=units)
+
+
+def _scale(seen: _Seen, policy: Policy) -> float:
+    """Tokens that a unit in the ledger used per token its type's own default expected; 1.0 where too few were seen."""
+    count, used = 0, 0.0
+    for unit_type in _TYPES:
+        if unit_type in seen:
+            models = seen[unit_type]
+            count += sum([units for _, units, _ in models])
+            used += sum([units * total for _, units, total in models]) / DEFAULTS[unit_type].tokens.total
+    return used / count if count and count >= policy.expectation_minimum else 1.0
+
+
+def _ratios(seen: _Seen, policy: Policy) -> dict[str, float]:
+    """Per model, the tokens it used per token of the base, over the types in which others were seen as well.
+
+    Tokenisers and habits differ between model families; what a model did elsewhere is the best guess of what it does here.
+    Where it was alone, its ratio is 1 by construction and says nothing. A model seen beside others on fewer than
+    ``policy.expectation_minimum`` units has no entry.
     """
+    counts: dict[str, int] = {}
     used: dict[str, float] = {}
-    units: dict[str, int] = {}
-    for (unit_type, ref), seen in source.items():
-        if unit_type in _TYPES and seen.units > 0 and seen.tokens.total > 0:
-            units[ref] = units.get(ref, 0) + seen.units
-            used[ref] = used.get(ref, 0.0) + seen.units * seen.tokens.total / DEFAULTS[unit_type].tokens.total
-    return {ref: used[ref] / count for ref, count in units.items() if count >= policy.expectation_minimum}
-
-
-@lru_cache(maxsize=512)
-def _estimate(unit_type: str, effort: float, ratio: float, peak_to_mean: float) -> Expected:
-    """The default, scaled. Cached, since a decision asks for the same unit on every candidate."""
-    row = default(unit_type)
-    expected = _expected(row.tokens.scaled(ratio), row.requests or 1.0, "estimated", peak_to_mean)
-    if effort == 1.0:
-        return expected
-    # More difficult work takes more requests, not longer ones.
-    return msgspec.structs.replace(expected, tokens=expected.tokens.scaled(effort), requests=expected.requests * effort)
+    for models in seen.values():
+        count = sum([units for _, units, _ in models])
+        if len(models) == 1 or count < policy.expectation_minimum:
+            continue
+        base = sum([units * total for _, units, total in models]) / count
+        for ref, units, total in models:
+            counts[ref] = counts.get(ref, 0) + units
+            used[ref] = used.get(ref, 0.0) + units * total / base
+    return {ref: used[ref] / count for ref, count in counts.items() if count >= policy.expectation_minimum}
 
 
 def _expected(tokens: Tokens, requests: float, provenance: str, peak_to_mean: float) -> Expected:

@@ -6,6 +6,7 @@ second is the lower end of a Wilson interval. What it does at known failure rate
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from statistics import NormalDist
 
 import msgspec
@@ -96,26 +97,34 @@ def _weighted(events: Sequence[Evidence]) -> tuple[float, float]:
     return failed / total, total * total / sum(event.weight * event.weight for event in events)
 
 
-def failure_rate(tier: Tier, needed: Tier, evidence: Sequence[Evidence], policy: Policy) -> float:
-    """The probability that work needing `needed` fails on a model of `tier`, 0 to 1: one of `failure_rates`."""
-    return failure_rates(needed, evidence, policy)[tier.rank]
-
-
 def failure_rates(needed: Tier, evidence: Sequence[Evidence], policy: Policy) -> tuple[float, float, float]:
-    """The same for light, standard and heavy models; never higher on a stronger tier.
+    """The probability that work needing `needed` fails on a light, a standard and a heavy model, each from 0 to 1.
 
     Each tier's prior (``policy.failure_*``) counts as ``policy.failure_prior_events`` events, and `evidence`, the events that
-    are `relevant` to one pattern, moves it from there.
+    are `relevant` to one pattern, moves it from there. Never higher on a stronger tier.
     """
     base = (policy.failure_light, policy.failure_standard, policy.failure_heavy)[needed.rank]
+    priors = _priors(needed.rank, base, policy.failure_below)
+    if not evidence:
+        return priors
     weights, failures = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]
     for event in evidence:
-        weights[event.tier.rank] += event.weight
+        rank = event.tier.rank
+        weights[rank] += event.weight
         if not event.success:
-            failures[event.tier.rank] += event.weight
-    rates: list[float] = []
-    for tier in TIERS:
-        prior = min(_CERTAIN, base + policy.failure_below * max(0, needed.rank - tier.rank))
-        rate = (prior * policy.failure_prior_events + failures[tier.rank]) / (policy.failure_prior_events + weights[tier.rank])
-        rates.append(min([rate, *rates]))
-    return rates[0], rates[1], rates[2]
+            failures[rank] += event.weight
+    before = policy.failure_prior_events
+    light, standard, heavy = (
+        (prior * before + failed) / (before + weight) if before + weight > 0 else prior
+        for prior, failed, weight in zip(priors, failures, weights, strict=True)
+    )
+    standard = min(light, standard)
+    return light, standard, min(standard, heavy)
+
+
+@lru_cache(maxsize=64)
+def _priors(needed: int, base: float, below: float) -> tuple[float, float, float]:
+    """Per tier, before any evidence. Cached: nearly every decision asks for one of the same three."""
+    light, standard, heavy = (min(_CERTAIN, base + below * max(0, needed - tier.rank)) for tier in TIERS)
+    standard = min(light, standard)
+    return light, standard, min(standard, heavy)

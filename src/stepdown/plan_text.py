@@ -33,6 +33,7 @@ _KINDS: Final = {
     "inputs": "inputs",
     "expected output": "outputs",
 }
+_USUAL: Final = {f"## {name.title()}": kind for name, kind in _KINDS.items()}
 _SECTIONS: Final = (
     ("outputs", ("expected", "output", "deliverable", "files", "artifact")),
     ("inputs", ("input", "reference", "prerequisite", "dependenc")),
@@ -47,6 +48,7 @@ _FULL_WIDTH_COLON: Final = "\uff1a"
 _OPENING: Final = "([{<\"'*_\u201c\u2018\u00ab"
 _CLOSING: Final = ".,;:!?)]}>\"'*_\u201d\u2019\u2026\u00bb"
 _MARKERS: Final = "-*+•"
+_AROUND_LABEL: Final = _MARKERS + " _`"
 _FENCES: Final = (re.compile("```"), re.compile("~~~"))  # as patterns: str.split takes twice as long over a text
 _NUMBERED: Final = re.compile(r"\n ?\d{1,3}[.)\uff0e\u3001](?=\s|\*\*|[^\x00-\x7f])")
 _BULLET: Final = re.compile(r"\n[-*+•] ")
@@ -155,6 +157,10 @@ class PlanScan:
 
     def _open(self, heading: str, body: str) -> None:
         """Open the section that a heading starts, unless it is the title or a part of the section it stands in."""
+        usual = _USUAL.get(heading)
+        if usual is not None:  # nearly all of them, just as they are written
+            self._add(usual, body)
+            return
         name = heading.lstrip("#")
         level = len(heading) - len(name)
         if level == 1 and not self.title:
@@ -215,7 +221,7 @@ def _without_fences(text: str) -> tuple[str, int]:
     """The text without its fenced blocks, and how many there are. One never closed would swallow the rest, so it stays."""
     blocks = 0
     for fence in _FENCES:
-        # Most texts have no tilde at all, and one character is found fastest; to find nothing, rfind takes half as long as `in`.
+        # Most texts have no tilde, and one character is found fastest. To find nothing, rfind takes half as long as `in`.
         if fence.pattern[0] in text and text.rfind(fence.pattern) >= 0:
             pieces = fence.split(text)
             blocks += len(pieces) // 2
@@ -293,13 +299,18 @@ def files_line(line: str) -> Paths | None:
 
     In a plan in another language, a label followed by nothing but backticked paths is one too.
     """
-    label, colon, value = line[:4000].replace(_FULL_WIDTH_COLON, ":", 1).partition(":")
-    label = label.strip(_MARKERS + " _`").lower()
-    value = value.strip("* ")
-    if not colon or not label or len(label) > 24:
+    line = line[:4000]
+    colons = [at for at in (line.find(":"), line.find(_FULL_WIDTH_COLON)) if at >= 0]
+    if not colons:
         return None
-    if not label.endswith(("files", "file")) or label.startswith("read"):
-        return _paths(value) or None if value.startswith("`") and not label.isascii() else None
+    at = min(colons)
+    label = line[:at].strip(_AROUND_LABEL).lower()
+    says_files = label.endswith(("files", "file")) and not label.startswith("read")
+    if not label or len(label) > 24 or (label.isascii() and not says_files):
+        return None  # nearly every line
+    value = line.replace(_FULL_WIDTH_COLON, ":", 1)[at + 1 :].strip("* ")
+    if not says_files:
+        return _paths(value) or None if value.startswith("`") else None
     if not value or value.lower().startswith(_NO_FILES):
         return {}
     return _paths(value) or None

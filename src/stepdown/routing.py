@@ -15,7 +15,7 @@ from stepdown.classify import classify, pattern
 from stepdown.decision import Candidate, Classification, Context, Decision, Needs
 from stepdown.expectations import Expectations, Expected
 from stepdown.fit import fit
-from stepdown.learning import adjust, failure_rate, relevant
+from stepdown.learning import adjust, failure_rates, relevant
 from stepdown.preferences.schema import ModelChoice, Preferences
 from stepdown.signals import introspect
 from stepdown.units import TIERS, Tier, Unit
@@ -195,10 +195,9 @@ class Router:
             unit, context, needed = case.unit, case.context, case.nature.tier
             name = pattern(unit, case.nature)
             events = relevant(name, context.evidence)
-            light, standard, heavy = (failure_rate(tier, needed, events, self.policy) for tier in TIERS)
             expectations = self._expectations(context)
             needs = context.needs or self._needs(expectations.of(unit.type, needed, ""))
-            work = Work(unit, needed, context, needs, expectations, (light, standard, heavy))
+            work = Work(unit, needed, context, needs, expectations, failure_rates(needed, events, self.policy))
             if case.ceiling is not None:
                 top = case.ceiling.model
                 work = msgspec.structs.replace(work, ceiling_cost=self._market.price(top, work, work.expected(top))[0])

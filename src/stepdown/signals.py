@@ -60,7 +60,8 @@ _AROUND: Final = "([{<>}]).,;:!?\"'*_"
 _CREATING: Final = ("create ", "scaffold ", "write ", "new ")
 _GROUP_OF: Final = {stem: group for group, stems in KEYWORDS.items() for stem in stems} | dict(PHRASES)
 _PARTS: Final = {
-    stem: next((part for part in ("auth", "crypt", "architect", "optimi", "thread") if part in stem), stem) for stem in _GROUP_OF
+    stem: next((part for part in ("auth", "crypt", "architect", "optimi", "thread") if part in stem), stem)
+    for stem in _GROUP_OF
 }
 _STEMS_WITH: Final = {
     part: tuple(stem for stem in _GROUP_OF if _PARTS[stem] == part) for part in dict.fromkeys(_PARTS.values())
@@ -100,8 +101,8 @@ _READING: Final = words(
 )
 
 
-class Signals(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found. Every field is None, or empty, where the plan does not say.
+class Signals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was found. Every field is None, or empty, where the plan does not say, and left out where it is encoded.
 
     Attributes:
         dependencies: how many units it waits for.
@@ -145,20 +146,16 @@ class Signals(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_mapping(self) -> dict[str, object]:
         """Only what was found, JSON-able; ``from`` says per signal where it stood."""
-        values = zip(_FIELDS, msgspec.structs.astuple(self), strict=True)
-        found: dict[str, object] = {
-            name: list(value) if type(value) is tuple else value
-            for name, value in values
-            if value is not None and value is not False and value != ()
-        }
-        if self.sources:
-            found["from"] = dict(self.sources)
-        else:
-            del found["from"]
+        found: dict[str, object] = msgspec.to_builtins(self)
+        sources = found.pop("sources", None)
+        for name in ("groups", "tags", "notes"):
+            if name in found:
+                found[name] = list(getattr(self, name))
+        if self.only_documents is False:
+            del found["only_documents"]
+        if sources:
+            found["from"] = sources
         return found
-
-
-_FIELDS: Final = tuple("from" if name == "sources" else name for name in Signals.__struct_fields__)
 
 
 class _Findings:
@@ -308,9 +305,12 @@ def _find_kinds(found: _Findings, matter: Mapping[str, Sequence[str]], title: st
     said = _said_tags(title) or _said_tags(prose[:400].partition(". ")[0])
     if documents is False:
         said.discard("docs")
-    given = [_TAG_OF.get(tag.lower(), "") for tag in matter.get("tags", ())]
-    tags = (*given, *(("docs",) if documents else ()), *(tag for tag in TAG_WORDS if tag in said))
-    found.add("tags", tuple(dict.fromkeys(tag for tag in tags if tag)) or None, "front matter, title or files")
+    tags = [tag for tag in [_TAG_OF.get(tag.lower()) for tag in matter.get("tags", ())] if tag]
+    if documents:
+        tags.append("docs")
+    if said:
+        tags += [tag for tag in TAG_WORDS if tag in said]
+    found.add("tags", tuple(dict.fromkeys(tags)) or None, "front matter, title or files")
     if "files" in found.values and "modified" not in found.values and title.startswith(_CREATING):
         found.add("created", found.values["files"] or None, "title")
 

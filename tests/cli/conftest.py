@@ -37,7 +37,9 @@ dynamic_routing:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home that HOME and STEPDOWN_HOME point to; nothing of the real user's is in the environment."""
     for name in list(os.environ):
-        if name.startswith(("STEPDOWN_", "LC_", "PYTEST_")) or name.endswith(("_API_KEY", "_AUTH_TOKEN", "_BASE_URL")):
+        if name.startswith(("STEPDOWN_", "LC_", "PYTEST_", "ANTHROPIC_", "CLAUDE")) or name.endswith(
+            ("_API_KEY", "_AUTH_TOKEN", "_BASE_URL")
+        ):
             monkeypatch.delenv(name)
     folder = tmp_path / "home"
     folder.mkdir()

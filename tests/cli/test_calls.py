@@ -64,11 +64,31 @@ def test_a_wrong_call_is_one_line(arguments: tuple[str, ...], words: str, refuse
     assert not list(home.iterdir())
 
 
-@pytest.mark.parametrize("arguments", [("status",), ("preferences",), ("doctor",), ("models", "--project"), ("decide", "x", "--project")])
+@pytest.mark.parametrize(
+    "arguments", [("status",), ("preferences",), ("doctor",), ("models", "--project"), ("decide", "x", "--project")]
+)
 def test_a_project_has_to_be_a_directory(arguments: tuple[str, ...], refused: Callable[..., str], tmp_path: Path) -> None:
     assert "nowhere: there is no such directory" in refused(3, *arguments, "nowhere")
     (tmp_path / "file").write_text("hello")
     assert "file is not a directory" in refused(3, *arguments, "file")
+
+
+def test_a_directory_that_has_gone(tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for command in (["plan"], ["status"], ["run", "--agent", "practice"], ["decide", "execute-task"]):
+        assert "there is no such directory" in refused(3, *command)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_output_onto_a_full_disk_is_one_line() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([PROGRAM, "models"], stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == b"stepdown: reading or writing failed: No space left on device\n"
 
 
 def test_a_plan_file_that_is_missing_or_a_directory(refused: Callable[..., str], tmp_path: Path) -> None:

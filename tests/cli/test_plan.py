@@ -13,13 +13,18 @@ Said = subprocess.CompletedProcess[str]
 Write = Callable[[Mapping[str, str | bytes]], Path]
 
 DATA = Path(os.environ.get("STEPDOWN_DATA") or Path(__file__).parents[3] / "shared" / "data")
-KEYS = (
-    "type id title phase done tier badge model provider ceiling ceiling_tier downgraded reason signals fallbacks "
-    "expected_cost_usd expected_total_usd ceiling_cost_usd"
-).split()
+KEYS = [
+    *("type", "id", "title", "phase", "done", "tier", "badge", "model", "provider", "ceiling", "ceiling_tier", "downgraded"),
+    *("reason", "signals", "fallbacks", "expected_cost_usd", "expected_total_usd", "ceiling_cost_usd"),
+]
 ROADMAP = ".gsd/milestones/M001/M001-ROADMAP.md"
 SLICE = ".gsd/milestones/M001/slices/S01/S01-PLAN.md"
-MORE = "## Slices\n\n- [ ] **S01: One** `depends:[S02]`\n- [ ] **S02: Two** `depends:[S03]`\n- [ ] **S03: Three** `depends:[S01]`\n"
+MORE = """## Slices
+
+- [ ] **S01: One** `depends:[S02]`
+- [ ] **S02: Two** `depends:[S03]`
+- [ ] **S03: Three** `depends:[S01]`
+"""
 
 
 def units(call: Callable[..., Said], project: Path, *options: str) -> list[dict[str, Any]]:
@@ -101,6 +106,7 @@ def test_there_has_to_be_a_plan(tmp_path: Path, refused: Callable[..., str], wri
         ({".gsd/milestones/M001/slices/S01/tasks/T01-PLAN.md": b"\x80\x81" * 5000}, 2),
         ({".gsd/milestones/M001/slices/S01/tasks/T01-PLAN.md": b"- [ ] a step\n" * 800_000}, 2),
         ({".gsd/QUEUE-ORDER.json": "{"}, 2),
+        ({".gsd/QUEUE-ORDER.json": '{"order": ' + "[" * 100_000}, 2),
         ({".gsd/metrics.json": "{"}, 2),
     ],
 )
@@ -138,6 +144,19 @@ def test_links_out_of_the_tree_are_not_followed(small: Path, tmp_path: Path, cal
     assert [unit["id"] for unit in listed if unit["type"] == "execute-task"] == ["M001/S01/T01", "M001/S01/T02"]
 
 
+@pytest.mark.parametrize("content", [b'{"env": {"X": "\xff"}}', b"{", b'{"x": ' + b"[" * 100_000, b"[]"])
+def test_settings_of_claude_code_that_cannot_be_read_say_nothing(
+    content: bytes, small: Path, write: Write, call: Callable[..., Said]
+) -> None:
+    (small / ".gsd/PREFERENCES.md").unlink()
+    write({".claude/settings.json": content})
+    said = call("run", small, "--dry-run", "--agent", "claude")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "no model is set" in said.stdout
+    write({".claude/settings.json": '{"model": "opus"}'})
+    assert "claude-opus" in call("run", small, "--dry-run", "--agent", "claude").stdout
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="file permissions do not bind root")
 def test_what_may_not_be_read(small: Path, refused: Callable[..., str], call: Callable[..., Said]) -> None:
     (small / SLICE).chmod(0)
@@ -157,6 +176,16 @@ def test_a_title_does_not_drive_the_terminal(small: Path, write: Write, program:
         assert said.returncode == 0
         assert "owned" in said.stdout
         assert all(line.isprintable() for line in said.stdout.splitlines())
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "report", "preferences", "doctor"])
+def test_a_directorys_name_does_not_drive_the_terminal(command: str, small: Path, call: Callable[..., Said]) -> None:
+    evil = small.rename(small.with_name("ev\x1b]0;owned\x07il"))
+    for options in ([], ["--json"]):
+        said = call(command, evil, *options)
+        assert said.returncode == 0
+        assert all(line.isprintable() for line in (said.stdout + said.stderr).splitlines())
+    assert all(line.isprintable() for line in call(command, evil / "nowhere").stderr.splitlines())
 
 
 @pytest.mark.skipif(not (DATA / "gsd").is_dir(), reason="no data folder; set STEPDOWN_DATA to the one with gsd/ in it")

@@ -157,7 +157,7 @@ def _decoded(line: str) -> Mapping[str, Any]:
     """One event; empty for a line that is none (warnings of Node, an event cut for its length)."""
     try:
         found = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

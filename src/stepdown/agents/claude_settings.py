@@ -41,7 +41,7 @@ def _named(project: Path, environ: Mapping[str, str]) -> Iterator[str]:
     for path in (project / ".claude" / "settings.local.json", project / ".claude" / "settings.json", home / "settings.json"):
         try:
             settings = msgspec.json.decode(path.read_bytes(), type=_Settings)
-        except (OSError, msgspec.DecodeError, RuntimeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
         yield str(settings.env.get("ANTHROPIC_MODEL", ""))
         yield settings.model

@@ -136,7 +136,7 @@ def _report(line: str) -> Mapping[str, Any]:
     """The JSON object that `line` is; empty where it is none."""
     try:
         found = msgspec.json.decode(line.strip())
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -9,6 +9,8 @@ _INPUT: Final = ("input_tokens", "inputTokens", "prompt_tokens", "input")
 _OUTPUT: Final = ("output_tokens", "outputTokens", "completion_tokens", "output")
 _READ: Final = ("cache_read_input_tokens", "cacheReadInputTokens", "cache_read")
 _WRITE: Final = ("cache_creation_input_tokens", "cacheCreationInputTokens", "cache_write")
+_LARGEST: Final = 2**53
+"""What no count exceeds: the ledger would not take it, and an attempt must not go unrecorded for what its agent says."""
 _DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
 
 
@@ -39,7 +41,7 @@ def _first(counts: Mapping[str, object], names: tuple[str, ...]) -> int:
     for name in names:
         value = counts.get(name)
         if value is not None:
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LARGEST:
                 raise ValueError(name)
             return value
     return 0

@@ -86,7 +86,7 @@ def main() -> None:
         _complain(_usage(error), error.exit_code)
     except OSError as error:
         # What no command has words of its own for: a full disk, a directory that vanished.
-        _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
+        _complain(f"{error.filename or 'reading or writing failed'}: {error.strerror or error}", 1)
     except (click.Abort, KeyboardInterrupt):
         _complain("stopped", 130)
 

@@ -18,7 +18,7 @@ def directory(path: Path) -> Path:
         PlanError: it is not; one line says why.
     """
     try:
-        is_directory = stat.S_ISDIR(path.stat().st_mode)
+        is_directory = stat.S_ISDIR(path.absolute().stat().st_mode)  # absolute: the current directory may be gone
     except FileNotFoundError as error:
         raise PlanError(f"{path}: there is no such directory") from error
     except OSError as error:

@@ -19,7 +19,7 @@ from stepdown.report.spending import render_text, spending_report
 def command(*, path: Path, everything: bool, json_: bool) -> None:
     """Show what the units of the project at PATH cost. What GSD recorded of its past (`.gsd/metrics.json`) is read in first."""
     workspace = None if everything else open_workspace(path)
-    with open_ledger() as ledger:
+    with open_ledger(create=workspace is not None) as ledger:
         notes = () if workspace is None else _past(ledger, workspace)
         report = spending_report(ledger, None if workspace is None else workspace.plan.project)
     for note in notes:

@@ -18,7 +18,7 @@ from stepdown.classify import pattern
 from stepdown.context import build_context
 from stepdown.decision import Decision
 from stepdown.dispatch.prompts import build_prompt
-from stepdown.errors import BudgetError, PlanError
+from stepdown.errors import BudgetError, LedgerError, PlanError
 from stepdown.ledger.port import Attempt, Ledger, Outcome
 from stepdown.plans.source import PlanSource, pending
 from stepdown.routing import Router
@@ -187,7 +187,7 @@ class Dispatcher:
             raise
         finally:
             outcome = tally.outcome(ceiling, self._clock())
-            self.ledger.settle(attempt_id, outcome)
+            self._settle(attempt_id, unit, outcome)
         if outcome.failure is None:
             self.plan.mark_done(unit)
         done = Done(
@@ -201,6 +201,13 @@ class Dispatcher:
         if watcher is not None:
             watcher.ends(done)
         return done
+
+    def _settle(self, attempt_id: int, unit: Unit, outcome: Outcome) -> None:
+        try:
+            self.ledger.settle(attempt_id, outcome)
+        except LedgerError as error:
+            how = "succeeded" if outcome.failure is None else f"failed ({outcome.failure})"
+            raise LedgerError(f"{unit.type} {unit.id} {how}, which could not be recorded: {error}") from error
 
     async def _work(self, job: Job, tally: _Tally, watcher: Watcher | None) -> None:
         # Closing the iterator is what stops the agent, whatever happens in between.

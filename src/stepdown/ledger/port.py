@@ -27,6 +27,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
         started: seconds since the epoch.
         reserved_usd: what is set aside for it until it ends.
         expected: the tokens it was expected to use.
+        key: its own name towards the agent and the provider, unlike any other's; "" where it has none.
+        run: which run it belongs to; "" where it was imported.
+        number: which attempt of its unit in that run, from 1.
+        cause: why it was made: ``first``, ``fallback`` (the provider failed), ``step up`` (one tier above a quality failure),
+            ``configured`` (the last try, on the model the user configured), ``again`` (a hook asked for it).
     """
 
     project: str
@@ -44,6 +49,26 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     started: float
     reserved_usd: float = 0.0
     expected: Tokens = Tokens()
+    key: str = ""
+    run: str = ""
+    number: int = 1
+    cause: str = "first"
+
+
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt used so far, or in all.
+
+    Attributes:
+        tokens: by kind.
+        requests: requests to the provider.
+        cost_usd: US dollars; None where a price is unknown.
+        ended: whether the agent has said that it is done: what is left then is to verify, and no agent runs again for it.
+    """
+
+    tokens: Tokens = Tokens()
+    requests: int = 0
+    cost_usd: float | None = 0.0
+    ended: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,10 +84,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         ceiling_cost_usd: what the same tokens cost at the ceiling's prices; None is unknown.
         requests: requests to the provider; None is unknown.
         finished: seconds since the epoch.
+        evidence: what was checked and noticed, one line each: ``passed: pytest tests/test_config.py (1.2 s)``.
+        kept: the git ref that keeps a failed attempt's work; "" where there is none.
     """
 
     failure: str | None = None
     message: str = ""
+    evidence: tuple[str, ...] = ()
+    kept: str = ""
     verified: bool | None = None
     tokens: Tokens | None = None
     cost_usd: float | None = None
@@ -80,6 +109,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome | None = None
     source: str = "run"
     """``run``, or where it was imported from (``gsd``)."""
+    so_far: Use = Use()
+    """What `Ledger.note_use` was told last; of use while `outcome` is None."""
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +199,38 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     unit_id: str = ""
 
 
+class Rating(msgspec.Struct, frozen=True, kw_only=True):
+    """The user's word on a finished unit (SPEC 9). A unit has one; the last one wins.
+
+    Attributes:
+        project: whose unit.
+        unit_type: the unit's type.
+        unit_id: the unit's id.
+        word: ``over`` (a lower tier would have done), ``under`` (it was too weak) or ``ok``.
+        tier: the tier the unit ended on.
+        pattern: what learning files it under.
+        model: the model it ended on.
+        at: seconds since the epoch.
+    """
+
+    project: str
+    unit_type: str
+    unit_id: str
+    word: str
+    tier: Tier
+    pattern: str
+    model: str = ""
+    at: float
+
+
+class Cap(msgspec.Struct, frozen=True, kw_only=True):
+    """A hard limit that a reservation has to fit into: `usd` for everything of the project started at or after `since`."""
+
+    name: str
+    usd: float
+    since: float = 0.0
+
+
 class Block(msgspec.Struct, frozen=True, kw_only=True):
     """A model the provider rejected for this account, until it is cleared or `until` (seconds since the epoch)."""
 
@@ -197,8 +260,51 @@ class PlanMeter(msgspec.Struct, frozen=True, kw_only=True):
 class Ledger(Protocol):
     """Remembers. Every method commits before it returns; several processes may use one ledger at once."""
 
-    def begin(self, attempt: Attempt) -> int:
-        """Record that an attempt starts, with its reservation; its id."""
+    def begin(self, attempt: Attempt, *, caps: Sequence[Cap] = ()) -> int:
+        """Record that an attempt starts, with its reservation; its id.
+
+        What is spent, what others have reserved and this reservation are added up and compared with `caps` in the same
+        transaction, so that parallel units cannot overspend together.
+
+        Raises:
+            BudgetError: the reservation does not fit into one of `caps`; nothing was recorded.
+        """
+        ...
+
+    def note_use(self, attempt_id: int, use: Use) -> None:
+        """Remember what a running attempt has used so far, all of it; a crash then loses at most the request under way."""
+        ...
+
+    def unfinished(self, project: str | None = None) -> Sequence[Record]:
+        """Attempts that began and never ended: running now, or left behind by a process that died. The oldest first."""
+        ...
+
+    def of_unit(self, project: str, unit_id: str) -> Sequence[Record]:
+        """Every attempt of the units with this id, the oldest first."""
+        ...
+
+    def recent_use(self, pattern: str, *, limit: int = 200) -> Sequence[Use]:
+        """What the newest successful attempts of a pattern used, where it is known; in all projects, the newest first."""
+        ...
+
+    def rate(self, rating: Rating) -> None:
+        """Record a rating; it replaces the unit's earlier one."""
+        ...
+
+    def ratings(self, project: str | None = None) -> Sequence[Rating]:
+        """The ratings that hold, the newest first."""
+        ...
+
+    def consent(self, project: str, what: str, at: float) -> None:
+        """Remember that the user agreed to `what` in a project."""
+        ...
+
+    def consents(self, project: str) -> frozenset[str]:
+        """What the user agreed to in a project."""
+        ...
+
+    def first_time(self, key: str, at: float) -> bool:
+        """True for exactly one caller per `key`, ever: for what is to be said once."""
         ...
 
     def settle(self, attempt_id: int, outcome: Outcome) -> None:

@@ -318,5 +318,5 @@ def _queue(root: Path) -> tuple[str, ...]:
     text = read_text(str(root / "QUEUE-ORDER.json"))[0]
     try:
         return msgspec.json.decode(text, type=Queue).order if text else ()
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return ()
