@@ -1,5 +1,6 @@
 """How fast a ledger of 100,000 attempts answers: ``python -m bench.ledger [attempts]``."""
 
+import itertools
 import statistics
 import sys
 import tempfile
@@ -7,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stepdown.ledger import Attempt, Outcome, open_ledger
+from stepdown.ledger import Attempt, Cap, Outcome, Use, open_ledger
 from stepdown.report.tables import Column, table
 from stepdown.units import KNOWN_TYPES, TIERS, Tokens
 
@@ -80,14 +81,31 @@ def measurements(path: Path, attempts: int) -> list[tuple[str, float]]:
         def begin_and_settle() -> None:
             ledger.settle(ledger.begin(attempt(attempts)), outcome(attempts))
 
+        caps = [Cap(name="budget_ceiling", usd=1e9), Cap(name="day", usd=1e9, since=now - 86_400)]
+
+        def begin_below_caps() -> None:
+            ledger.settle(ledger.begin(attempt(attempts), caps=caps), outcome(attempts))
+
+        running = ledger.begin(attempt(attempts))
+        number = itertools.count()
+
+        def note_use() -> None:
+            requests = next(number)  # SQLite does not write what is there already
+            ledger.note_use(running, Use(tokens=Tokens(output=500 * requests), requests=requests, cost_usd=0.25))
+
         found = [
             ("begin + settle", median(begin_and_settle, 200)),
+            ("begin below two caps + settle", median(begin_below_caps, 200)),
+            ("note_use", median(note_use, 200)),
             ("spent, whole project", median(lambda: ledger.spent(PROJECT), 50)),
             ("spent, last 5 hours", median(lambda: ledger.spent(PROJECT, since=now - 5 * 3600), 50)),
             ("spent, last month, all projects", median(lambda: ledger.spent(since=now - 30 * 86_400 - 7), 50)),
             ("breakdown by tier, one project", median(lambda: ledger.breakdown("tier", PROJECT), 20)),
             ("breakdown by model, all projects", median(lambda: ledger.breakdown("model"), 20)),
             ("records, newest 20", median(lambda: ledger.records(PROJECT, limit=20), 50)),
+            ("of_unit", median(lambda: ledger.of_unit(PROJECT, "M007/S01/T007"), 50)),
+            ("unfinished", median(ledger.unfinished, 50)),
+            ("recent_use", median(lambda: ledger.recent_use(KNOWN_TYPES[0]), 50)),
             ("expectations", median(ledger.expectations, 50)),
         ]
     return [*found, ("open + close", median(lambda: open_ledger(str(path)).close(), 50))]

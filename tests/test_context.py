@@ -5,7 +5,7 @@ import pytest
 from stepdown.context import build_context
 from stepdown.ledger.memory import MemoryLedger
 from stepdown.ledger.port import Attempt, Block, Evidence, Outcome, PlanMeter
-from stepdown.preferences import Budget, Preferences
+from stepdown.preferences import Budget, DynamicRouting, Preferences
 from stepdown.units import Tier, Tokens
 
 NOW = 1_700_000_000.0
@@ -75,3 +75,14 @@ def test_blocks_and_evidence_come_along() -> None:
     context = build_context(ledger, Preferences(), project="/p", now=NOW)
     assert context.blocked == {"anthropic/claude-opus-4-6": "not for this account"}
     assert len(context.evidence["execute-task"]) == 1
+
+
+def test_pacing_raises_its_price_when_spending_runs_ahead() -> None:
+    routing = DynamicRouting(enabled=True, pressure="pacing")
+    preferences = Preferences(dynamic_routing=routing, budgets=(Budget(unit="usd", limit=20, window="week"),))
+    ledger = MemoryLedger()
+    assert build_context(ledger, preferences, project="/p", now=NOW).pace == 0
+    for number in range(8):
+        spend(ledger, 1.0, ago=(8 - number) * 60.0)
+    assert build_context(ledger, preferences, project="/p", now=NOW).pace > 0
+    assert build_context(ledger, Preferences(budgets=preferences.budgets), project="/p", now=NOW).pace == 0

@@ -424,3 +424,18 @@ def test_the_same_model_sold_cheaper_elsewhere_replaces_the_ceiling_only_across_
 
     assert decide(cross=True).provider == "bazaar"
     assert decide(cross=False).provider == "acme"
+
+
+def test_pacing_moves_down_when_a_dollar_is_dear_and_not_before() -> None:
+    paced = router(tier_models=NAMED, pressure="pacing")
+    assert paced.decide(STANDARD, Context(pace=0.0)).model == "claude-sonnet-4-6"
+    assert paced.decide(STANDARD, Context(pace=10.0)).model == "claude-haiku-4-5"
+    assert paced.decide(Unit("replan-slice"), Context(pace=10.0)).model == "claude-opus-4-6"
+    assert paced.decide(STANDARD, msgspec.structs.replace(used(0.8), pace=0.0)).model == "claude-sonnet-4-6"
+
+
+@given(st.sampled_from([LIGHT, STANDARD, HEAVY]), st.floats(0, 20), st.floats(0, 20))
+def test_a_dearer_dollar_never_means_a_higher_tier(unit: Unit, one: float, other: float) -> None:
+    paced = router(tier_models=NAMED, pressure="pacing")
+    cheap, dear = (paced.decide(unit, Context(pace=price)).tier for price in sorted((one, other)))
+    assert dear <= cheap

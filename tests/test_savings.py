@@ -3,8 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepdown.ledger import Attempt, Outcome, Record
-from stepdown.savings import Savings, savings, savings_by_pattern
+from stepdown.catalog import Model
+from stepdown.catalog.records import Price, Rates
+from stepdown.ledger import Attempt, Expectation, Outcome, Record
+from stepdown.savings import Savings, learned_costs, runs, savings, savings_by_pattern
+from stepdown.units import Tokens
 
 CEILING = "anthropic/opus"
 
@@ -18,6 +21,8 @@ def record(
     downgraded: bool = True,
     failure: str | None = None,
     pattern: str = "",
+    cause: str = "first",
+    run: str = "",
 ) -> Record:
     return Record(
         id=number,
@@ -29,6 +34,8 @@ def record(
             ceiling=CEILING,
             downgraded=downgraded,
             pattern=pattern,
+            cause=cause,
+            run=run,
             started=float(number),
         ),
         outcome=Outcome(failure=failure, cost_usd=cost, ceiling_cost_usd=ceiling, finished=number + 0.5),
@@ -50,13 +57,18 @@ def test_a_cheaper_model_saves_the_difference() -> None:
 
 
 def test_a_failed_attempt_is_lost_and_so_is_the_saving_when_the_ceiling_has_to_do_it() -> None:
-    saved = savings([record(1, cost=0.25, ceiling=1.0, failure="quality"), record(2, cost=1.0, ceiling=1.0, downgraded=False)])
+    saved = savings(
+        [
+            record(1, cost=0.25, ceiling=1.0, failure="quality"),
+            record(2, cost=1.0, ceiling=1.0, downgraded=False, cause="configured"),
+        ]
+    )
     assert split(saved) == (0.0, 0.25, 0.0, -0.25)
-    assert (saved.runs, saved.downgraded, saved.escalated) == (1, 1, 1)
+    assert (saved.runs, saved.downgraded, saved.escalated, saved.rescued) == (1, 1, 1, 1)
 
 
 def test_a_step_up_below_the_ceiling_still_saves() -> None:
-    attempts = [record(1, cost=0.25, ceiling=1.0, failure="quality"), record(2, cost=0.5, ceiling=2.0)]
+    attempts = [record(1, cost=0.25, ceiling=1.0, failure="quality"), record(2, cost=0.5, ceiling=2.0, cause="step up")]
     assert split(savings(attempts)) == (1.5, 0.25, 0.0, 1.25)
     assert savings(reversed(attempts)) == savings(attempts)
 
@@ -92,6 +104,58 @@ def test_a_unit_that_never_succeeded_saved_nothing() -> None:
     )
     assert split(saved) == (0.0, 0.25, 0.0, -0.25)
     assert (saved.spent_usd, saved.counterfactual_usd) == (1.25, 1.0)
+
+
+def test_a_failure_of_the_ceiling_itself_is_not_routings_loss() -> None:
+    attempts = [
+        record(1, cost=0.25, ceiling=1.0, failure="quality"),
+        record(2, cost=1.0, downgraded=False, failure="quality", cause="configured"),
+        record(3, cost=1.5, downgraded=False, run="next day"),
+    ]
+    assert split(savings(attempts)) == (0.0, 0.25, 0.0, -0.25)
+    assert (savings(attempts).spent_usd, savings(attempts).counterfactual_usd) == (2.75, 2.5)
+    # The same within one run: a provider that failed would have failed without routing as well.
+    outage = [record(1, cost=0.5, downgraded=False, failure="provider"), record(2, cost=0.25, ceiling=1.0, cause="fallback")]
+    assert split(savings(outage)) == (0.75, 0.0, 0.0, 0.75)
+
+
+def test_stepping_up_is_told_from_other_second_attempts() -> None:
+    failed = record(1, cost=0.25, ceiling=1.0, failure="provider")
+    assert savings([failed, record(2, cost=0.25, ceiling=1.0, cause="fallback")]).escalated == 0
+    stepped = record(2, cost=0.5, ceiling=1.0, cause="step up", failure="quality")
+    assert (savings([failed, stepped]).escalated, savings([failed, stepped]).rescued) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("failure", "cause", "run", "expected"),
+    [
+        (None, "first", "a", [1, 1]),  # done again after it succeeded
+        ("quality", "step up", "a", [2]),
+        ("quality", "step up", "b", [2]),  # killed between the two, and resumed
+        ("quality", "first", "b", [2]),
+        ("cancelled", "first", "b", [2]),
+    ],
+)
+def test_attempts_are_grouped_by_the_work_they_are_for(failure: str | None, cause: str, run: str, expected: list[int]) -> None:
+    first = record(1, cost=1.0, failure=failure, run="a")
+    then = record(2, cost=1.0, cause=cause, run=run)
+    assert [len(group) for group in runs([then, first])] == expected
+
+
+def test_what_the_ceiling_needs_is_learned_from_enough_units() -> None:
+    price = Price(rates=Rates(input=1.0, output=2.0))
+    models = {
+        CEILING: Model(id="opus", provider="anthropic", price=price),
+        "anthropic/free": Model(id="free", provider="anthropic"),
+    }
+    used = Expectation(tokens=Tokens(input=1_000_000, output=500_000), units=5)
+    expectations = {
+        ("execute-task", CEILING): used,
+        ("plan-slice", CEILING): msgspec.structs.replace(used, units=4),
+        ("execute-task", "anthropic/free"): used,  # its price is unknown
+        ("execute-task", "anthropic/gone"): used,
+    }
+    assert learned_costs(expectations, models.get, 5) == {("execute-task", CEILING): 2.0}
 
 
 @pytest.mark.parametrize(
@@ -143,7 +207,9 @@ attempts_lists = st.lists(
         cost=amounts,
         ceiling=amounts,
         downgraded=st.booleans(),
-        failure=st.sampled_from([None, "quality"]),
+        failure=st.sampled_from([None, "quality", "cancelled"]),
+        cause=st.sampled_from(["first", "step up", "configured", "fallback"]),
+        run=st.sampled_from(["a", "b"]),
     ),
     max_size=12,
     unique_by=lambda one: one.id,
@@ -158,7 +224,8 @@ def test_the_split_always_adds_up(records: list[Record], losses: dict[int, float
     costs = {} if learned is None else {("execute-task", CEILING): learned}
     saved = savings(records, learned=costs, cache_losses=losses)
     assert saved.net_usd == pytest.approx(saved.counterfactual_usd - saved.spent_usd, abs=1e-6)
-    assert saved.failed_usd >= 0
+    assert saved.failed_usd >= -1e-9
+    assert saved.downgraded >= saved.escalated >= saved.rescued
     assert saved.cache_usd >= 0
     assert saved.net_usd <= savings(records, cache_losses=losses).net_usd + 1e-6
     by_pattern = sum(savings_by_pattern(records, learned=costs, cache_losses=losses).values(), Savings())

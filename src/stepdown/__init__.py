@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stepdown.decision import Decision as Decision
     from stepdown.decision import Meter as Meter
     from stepdown.decision import Retry as Retry
-    from stepdown.dispatch.loop import Dispatcher as Dispatcher
+    from stepdown.dispatch.dispatcher import Dispatcher as Dispatcher
     from stepdown.errors import StepdownError as StepdownError
     from stepdown.ledger import open_ledger as open_ledger
     from stepdown.plans import GsdPlan as GsdPlan
@@ -37,7 +37,7 @@ _HOMES: Final = {
     "Catalog": "catalog",
     "Context": "decision",
     "Decision": "decision",
-    "Dispatcher": "dispatch.loop",
+    "Dispatcher": "dispatch.dispatcher",
     "DynamicRouting": "preferences",
     "GsdPlan": "plans",
     "Meter": "decision",

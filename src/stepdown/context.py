@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable
 
-from stepdown.budget import window_start
+from stepdown.budget import Pace, pace, window_start
 from stepdown.decision import Context, Meter
-from stepdown.ledger.port import Ledger, PlanMeter
+from stepdown.ledger.port import Cap, Ledger, PlanMeter
 from stepdown.preferences.schema import Budget, Preferences
+
+_PACED = 500
+"""Attempts that pacing looks back over; older ones have long faded from its average."""
 
 _LENGTH = {"day": 24 * 3600.0, "week": 7 * 24 * 3600.0}
 """Windows that end, in seconds. Five hours roll, a month is as long as it is, a project goes on."""
@@ -31,6 +34,7 @@ def build_context(
         agent_model: the model the agent itself is configured with.
     """
     evidence = ledger.evidence(limit=preferences.policy.evidence_window)
+    paced = preferences.dynamic_routing.pressure == "pacing"
     return Context(
         now=now,
         meters=tuple(meters(ledger, preferences, project, now)),
@@ -39,7 +43,27 @@ def build_context(
         blocked={block.model: block.reason for block in ledger.blocks(now)},
         providers=providers,
         agent_model=agent_model,
+        pace=_price_of_pace(ledger, preferences, project, now) if paced else 0.0,
     )
+
+
+def _price_of_pace(ledger: Ledger, preferences: Preferences, project: str, now: float) -> float:
+    """Pacing's λ: the controller over the attempts of the first dollar budget whose window ends."""
+    budget = next((one for one in preferences.budgets if one.unit == "usd" and one.window in _LENGTH), None)
+    if budget is None:
+        return 0.0
+    start, length = window_start(budget.window, now), _LENGTH[budget.window]
+    state, spent, then = Pace(), 0.0, start
+    for record in reversed(ledger.records(project, limit=_PACED)):
+        if record.attempt.started < start or record.outcome is None:
+            continue
+        cost, ended = record.outcome.cost_usd or 0.0, record.outcome.finished
+        remains = start + length - then
+        state = pace(
+            state, spent=cost, took=ended - then, left=budget.limit - spent, remains=remains, policy=preferences.policy
+        )
+        spent, then = spent + cost, max(then, ended)
+    return state.price
 
 
 def meters(ledger: Ledger, preferences: Preferences, project: str, now: float) -> Iterable[Meter]:
@@ -53,6 +77,16 @@ def meters(ledger: Ledger, preferences: Preferences, project: str, now: float) -
             yield from _plan(budget, ledger.plan_meters(), now, hard=hard)
         else:
             yield _meter(f"budgets[{number}]", budget, ledger, project, now, hard=hard)
+
+
+def caps(preferences: Preferences, now: float) -> tuple[Cap, ...]:
+    """The hard budgets in dollars, as a reservation has to fit into them."""
+    if preferences.budget_enforcement == "warn":
+        return ()
+    budgets = [(f"budgets[{number}]", budget) for number, budget in enumerate(preferences.budgets) if budget.unit == "usd"]
+    if preferences.budget_ceiling is not None:
+        budgets.insert(0, ("budget_ceiling", Budget(unit="usd", limit=preferences.budget_ceiling, window="project")))
+    return tuple(Cap(name=name, usd=budget.limit, since=window_start(budget.window, now)) for name, budget in budgets)
 
 
 def _meter(name: str, budget: Budget, ledger: Ledger, project: str, now: float, *, hard: bool) -> Meter:

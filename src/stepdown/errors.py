@@ -62,3 +62,15 @@ class ProviderError(StepdownError):
     """The provider did not answer."""
 
     exit_code = 7
+
+
+class WorkTreeError(StepdownError):
+    """The work tree cannot be snapshotted or put back."""
+
+    exit_code = 8
+
+
+class BusyError(StepdownError):
+    """Another run is at work on this plan."""
+
+    exit_code = 9

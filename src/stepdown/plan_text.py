@@ -43,7 +43,7 @@ _SECTIONS: Final = (
 )
 _PROSE_LABELS: Final = frozenset({"why", "do", "what", "goal", "description"})
 _NO_FILES: Final = ("none", "(none", "no files", "(no files", "n/a", "(n/a", "-", "—")
-_READ_ONLY: Final = ("(read", "— read", "- read")
+_READ_ONLY: Final = ("(read)", "(read ", "(read-", "— read ", "— read-", "- read ", "- read-")  # but not "- reads in batches"
 _FULL_WIDTH_COLON: Final = "\uff1a"
 _OPENING: Final = "([{<\"'*_\u201c\u2018\u00ab"
 _CLOSING: Final = ".,;:!?)]}>\"'*_\u201d\u2019\u2026\u00bb"

@@ -57,6 +57,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         failure_prior_events: how many events these priors weigh.
         prompt_characters: how much of a plan's text one prompt carries at most.
         watch_multiple: an attempt is stopped beyond this multiple of the pattern's 90th percentile. SPEC 8.
+        watch_repeats: so is one whose same tool call fails this often in a row. SPEC 8; the number is ours.
+        watch_error_share: so is one at least this share of whose tool results are errors. SPEC 8; the number is ours.
+        watch_error_minimum: fewer tool results than this say nothing about that share.
+        verify_commands: at most this many commands check one attempt; the rest are named and left out.
+        verify_timeout: seconds one of them may take; one that does not end within them has failed.
+        snapshot_file_bytes: a file git does not track and that is larger than this is left out of snapshots, by name.
     """
 
     plan_slice_heavy_tasks: int = 6
@@ -98,6 +104,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     failure_prior_events: float = 10.0
     prompt_characters: int = 60_000
     watch_multiple: float = 3.0
+    watch_repeats: int = 4
+    watch_error_share: float = 0.7
+    watch_error_minimum: int = 10
+    verify_commands: int = 8
+    verify_timeout: float = 300.0
+    snapshot_file_bytes: int = 50_000_000
 
     def with_overrides(self, overrides: Mapping[str, object]) -> Self:
         """The same policy with some numbers replaced.

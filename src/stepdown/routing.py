@@ -135,7 +135,10 @@ class Router:
         return None
 
     def _press(self, case: Case) -> Decision | None:
-        """Move down as the fullest budget fills."""
+        """Move down as the fullest budget fills, or as pacing's price on a dollar asks."""
+        if self._routing.pressure == "pacing":
+            self._pace(case)
+            return None
         meter = fullest(case.context.meters) if self._routing.budget_pressure else None
         if meter is not None and meter.used >= self.policy.pressure_light:
             pressed = pressure(case.tier, case.unit.type, case.context.meters, self.policy, light_ok=self._light_serves(case))
@@ -143,6 +146,24 @@ class Router:
                 case.move(pressed.tier, pressed.reason)
                 case.forced = True
         return None
+
+    def _pace(self, case: Case) -> None:
+        """Go down for as long as what that saves, at today's price on a dollar, outweighs what failing more often costs."""
+        price, ceiling = case.context.pace, case.ceiling
+        if price <= 0 or ceiling is None or case.unit.type == "replan-slice":
+            return
+        work = self._work(case)
+        while case.tier > Tier.LIGHT and work.ceiling_cost is not None:
+            here = self._market.quote(case.tier, work, ceiling).chosen
+            below = self._market.quote(case.tier.below, work, ceiling).chosen
+            cost = work.ceiling_cost if here is None else here.cost
+            if below is None or below.cost is None or cost is None:
+                return
+            riskier = work.failing[case.tier.below.rank] - work.failing[case.tier.rank]
+            if price * (cost - below.cost) <= riskier * work.ceiling_cost:
+                return
+            case.move(case.tier.below, f"spending is ahead of its pace (a dollar counts {1 + price:.1f} times)")
+            case.forced = True
 
     def _escalate(self, case: Case) -> Decision | None:
         """A retry after a quality failure runs one tier above the one that failed, in every band."""

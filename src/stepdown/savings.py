@@ -5,13 +5,14 @@ that succeeded. The counterfactual is that same work done by the ceiling in one 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 if TYPE_CHECKING:
-    from stepdown.ledger.port import Outcome, Record
+    from stepdown.catalog import Model
+    from stepdown.ledger.port import Expectation, Outcome, Record
 
 
 class Savings(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +23,8 @@ class Savings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         runs: runs that are compared: those that ended and whose costs are known.
         downgraded: runs in which routing chose less than the ceiling, compared or not.
-        escalated: of those, the ones that took more than one attempt.
+        escalated: of those, the ones that stepped up after a quality failure.
+        rescued: of those, the ones that succeeded then.
         unknown: runs that ended but cannot be compared, since a cost or the ceiling's price is unknown; never counted as zero.
         running: runs that have not ended; not compared.
         spent_usd: everything spent on the compared runs.
@@ -36,6 +38,7 @@ class Savings(msgspec.Struct, frozen=True, kw_only=True):
     runs: int = 0
     downgraded: int = 0
     escalated: int = 0
+    rescued: int = 0
     unknown: int = 0
     running: int = 0
     spent_usd: float = 0.0
@@ -63,9 +66,9 @@ def savings(
 
     The counterfactual of a run is the lower of two: the tokens of the attempt that did the work at the ceiling's prices
     (`Outcome.ceiling_cost_usd`), and what the ceiling is known to need for such work. A cheap model that rambles therefore
-    does not make the ceiling look dear. Runs in which routing changed nothing stand on both sides with what they cost. A
-    downgraded run that never succeeded saved nothing: what the lower attempts cost is lost, and what was then spent on the
-    ceiling itself would have been spent anyway.
+    does not make the ceiling look dear. Failed attempts on the ceiling itself would have been made anyway: they stand on both
+    sides, as do runs in which routing changed nothing. A downgraded run that never succeeded saved nothing: what its lower
+    attempts cost is lost.
 
     Args:
         records: attempts, in any order; of all the units they belong to, none may be left out.
@@ -73,9 +76,28 @@ def savings(
         cache_losses: per `Record.id`, US dollars of that attempt's cost that went into writing caches anew.
     """
     total = Savings()
-    for run in _runs(records):
+    for run in runs(records):
         total += _of_run(run, learned or {}, cache_losses or {})
     return total
+
+
+def learned_costs(
+    expectations: "Mapping[tuple[str, str], Expectation]", price_of: "Callable[[str], Model | None]", minimum: int
+) -> dict[tuple[str, str], float]:
+    """What units cost on each model by the tokens they used on it: the argument `learned` of `savings`.
+
+    Args:
+        expectations: `Ledger.expectations`.
+        price_of: the model of a provider-qualified name; None where it is unknown.
+        minimum: units below which a mean says nothing (``policy.expectation_minimum``).
+    """
+    costs: dict[tuple[str, str], float] = {}
+    for (unit_type, name), expectation in expectations.items():
+        model = price_of(name) if expectation.units >= minimum else None
+        cost = None if model is None else model.cost(expectation.tokens)
+        if cost is not None:
+            costs[unit_type, name] = cost
+    return costs
 
 
 def savings_by_pattern(
@@ -86,25 +108,43 @@ def savings_by_pattern(
 ) -> dict[str, Savings]:
     """The same per pattern (the unit type where an attempt has none): what standing down is decided by."""
     patterns: defaultdict[str, Savings] = defaultdict(Savings)
-    for run in _runs(records):
+    for run in runs(records):
         patterns[run[0].attempt.pattern or run[0].attempt.unit_type] += _of_run(run, learned or {}, cache_losses or {})
     return dict(patterns)
 
 
-def _runs(records: "Iterable[Record]") -> "Iterator[Sequence[Record]]":
-    """Attempts grouped into runs. A unit that is done again after it succeeded (a second UAT) starts a new run."""
+def runs(records: "Iterable[Record]") -> "Iterator[Sequence[Record]]":
+    """Attempts grouped into runs, each the oldest first.
+
+    Several calls of ``stepdown run`` may have made the attempts of one run. A unit that is done again after it succeeded (a
+    second UAT) starts a new one.
+    """
     units: defaultdict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for record in records:
         units[record.attempt.project, record.attempt.unit_type, record.attempt.unit_id].append(record)
     for attempts in units.values():
         run: list[Record] = []
         for record in sorted(attempts, key=lambda record: (record.attempt.started, record.id)):
-            run.append(record)
-            if record.outcome is not None and record.outcome.failure is None:
+            if run and succeeded(run):
                 yield run
                 run = []
-        if run:
-            yield run
+            run.append(record)
+        yield run
+
+
+def stepped_up(run: "Sequence[Record]") -> bool:
+    """Whether a quality failure in this run was answered by a stronger model."""
+    return any(record.attempt.cause in _STEPS_UP for record in run)
+
+
+def succeeded(run: "Sequence[Record]") -> bool:
+    """Whether the run ended well."""
+    last = run[-1].outcome
+    return last is not None and last.failure is None
+
+
+_STEPS_UP: Final = frozenset({"step up", "configured"})
+"""Causes of an attempt that answers a quality failure (`Attempt.cause`)."""
 
 
 def _of_run(run: "Sequence[Record]", learned: Mapping[tuple[str, str], float], cache_losses: Mapping[int, float]) -> Savings:
@@ -112,7 +152,8 @@ def _of_run(run: "Sequence[Record]", learned: Mapping[tuple[str, str], float], c
     if len(outcomes) < len(run):
         return Savings(running=1)
     downgraded = any(record.attempt.downgraded for record in run)
-    base = Savings(downgraded=int(downgraded), escalated=int(downgraded and len(run) > 1))
+    escalated = downgraded and stepped_up(run)
+    base = Savings(downgraded=int(downgraded), escalated=int(escalated), rescued=int(escalated and succeeded(run)))
     costs = [outcome.cost_usd for outcome in outcomes if outcome.cost_usd is not None]
     if len(costs) < len(run):
         return msgspec.structs.replace(base, unknown=1)
@@ -122,38 +163,35 @@ def _of_run(run: "Sequence[Record]", learned: Mapping[tuple[str, str], float], c
     counterfactual = _counterfactual(run, outcomes[-1], costs, learned)
     if counterfactual is None:
         return msgspec.structs.replace(base, unknown=1)
-    lost = [min(cost, max(0.0, cache_losses.get(record.id, 0.0))) for record, cost in zip(run, costs, strict=True)]
-    useful = [not _is_lost(record, run) for record in run]
-    paid = [cost - loss for cost, loss in zip(costs, lost, strict=True)]
+    losses = [min(cost, max(0.0, cache_losses.get(record.id, 0.0))) for record, cost in zip(run, costs, strict=True)]
+    failed = sum(cost - loss for record, cost, loss in zip(run, costs, losses, strict=True) if _is_lost(record))
     return msgspec.structs.replace(
         base,
         runs=1,
         spent_usd=spent,
         counterfactual_usd=counterfactual,
-        cheaper_usd=counterfactual - sum(cost for cost, kept in zip(paid, useful, strict=True) if kept),
-        failed_usd=sum(cost for cost, kept in zip(paid, useful, strict=True) if not kept),
-        cache_usd=sum(lost),
+        cheaper_usd=counterfactual - (spent - sum(losses) - failed),
+        failed_usd=failed,
+        cache_usd=sum(losses),
     )
 
 
-def _is_lost(record: "Record", run: "Sequence[Record]") -> bool:
-    """Whether the attempt brought nothing that the ceiling would not have brought in one."""
-    last = run[-1]
-    if last.outcome is not None and last.outcome.failure is None:
-        return record is not last
-    return record.attempt.downgraded
+def _is_lost(record: "Record") -> bool:
+    """Whether the attempt brought nothing, and would not have been made without routing."""
+    return record.attempt.downgraded and record.outcome is not None and record.outcome.failure is not None
 
 
 def _counterfactual(
     run: "Sequence[Record]", last: "Outcome", costs: Sequence[float], learned: Mapping[tuple[str, str], float]
 ) -> float | None:
     """What the ceiling would have cost for a run in which routing chose less; None where that cannot be known."""
+    own = [0.0 if record.attempt.downgraded else cost for record, cost in zip(run, costs, strict=True)]
     if last.failure is not None:
-        return sum(cost for record, cost in zip(run, costs, strict=True) if not record.attempt.downgraded)
+        return sum(own)
     final = run[-1].attempt
     at_ceiling = last.ceiling_cost_usd
     if at_ceiling is None and not final.downgraded:
         at_ceiling = costs[-1]  # it did run on the ceiling
     if at_ceiling is None:
         return None
-    return min(at_ceiling, learned.get((final.unit_type, final.ceiling), at_ceiling))
+    return sum(own[:-1]) + min(at_ceiling, learned.get((final.unit_type, final.ceiling), at_ceiling))

@@ -16,7 +16,9 @@ def test_every_agent_opens_under_its_own_name(name: str) -> None:
 
 
 def test_an_unknown_agent_lists_all_and_proposes_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"no agent 'cluade' \(did you mean 'claude'\?\); there are claude, command, practice"):
+    with pytest.raises(
+        UsageError, match=r"no agent 'cluade' \(did you mean 'claude'\?\); there are claude, codex, command, practice"
+    ):
         open_agent("cluade", Preferences())
 
 

@@ -1,202 +1,199 @@
-"""One unit through the practice agent: what is recorded, priced, ticked, and what is not."""
+"""A plan's units one after another: order, hooks, budgets, resuming, one run at a time."""
 
-import asyncio
-from collections.abc import AsyncIterator
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
 import pytest
+from stage import USED, Actor, Heard, fails, refs, task, writes
 
-from stepdown.agents.port import Event, Finished, Job, Step, Used
+from stepdown.agents.port import Event, Finished, Job
 from stepdown.catalog import Catalog
-from stepdown.decision import Decision
-from stepdown.dispatch.loop import Dispatcher, Done, run_plan
-from stepdown.errors import BudgetError, PlanError
-from stepdown.ledger import Ledger
+from stepdown.dispatch.dispatcher import Dispatcher
+from stepdown.dispatch.lock import only_run
+from stepdown.dispatch.loop import run_hooks, run_plan
+from stepdown.dispatch.resume import settle_left_behind
+from stepdown.errors import BudgetError, BusyError, PlanError
+from stepdown.ledger import Attempt, Outcome
+from stepdown.ledger.port import Use
 from stepdown.ledger.sqlite import SqliteLedger
 from stepdown.plans import GsdPlan
 from stepdown.practice.agent import PracticeAgent
-from stepdown.practice.faults import Fault
 from stepdown.practice.provider import PracticeProvider
 from stepdown.preferences import DynamicRouting, ModelChoice, Preferences
+from stepdown.preferences.schema import PostUnitHook
 from stepdown.routing import Router
-from stepdown.units import Tokens, Unit
+from stepdown.units import Tokens
 
 CATALOG = Catalog.load()
 PREFERENCES = Preferences(
     models={"default": ModelChoice("claude-opus-4-6")}, dynamic_routing=DynamicRouting(enabled=True), budget_ceiling=10.0
 )
-PLAN = "# S01: Hello\n\n## Tasks\n\n- [ ] **T01: Fix a typo** `est:5m`\n  - Files: `README.md`\n- [ ] **T02: Greet** `est:5m`\n"
 
 
-@pytest.fixture
-def plan(tmp_path: Path) -> GsdPlan:
-    slice_ = tmp_path / "hello" / ".gsd" / "milestones" / "M001" / "slices" / "S01"
-    slice_.mkdir(parents=True)
-    (slice_.parents[1] / "M001-ROADMAP.md").write_text("# M001: Hello\n\n## Slices\n\n- [ ] **S01: Hello** `depends:[]`\n")
-    (slice_ / "S01-PLAN.md").write_text(PLAN)
-    return GsdPlan.open(tmp_path / "hello")
+def dispatcher(plan: GsdPlan, ledger: SqliteLedger, agent: object, **changes: object) -> Dispatcher:
+    wanted = msgspec.structs.replace(PREFERENCES, **changes)
+    return Dispatcher(Router(wanted, CATALOG), agent, ledger, plan, commands_allowed=True)  # type: ignore[arg-type]  # stand-ins
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> SqliteLedger:
-    return SqliteLedger(tmp_path / "ledger.db")
-
-
-def dispatcher(
-    plan: GsdPlan, ledger: Ledger, agent: PracticeAgent | None = None, preferences: Preferences = PREFERENCES
-) -> Dispatcher:
-    return Dispatcher(Router(preferences, CATALOG), agent or PracticeAgent(PracticeProvider(latency=0)), ledger, plan)
-
-
-def first_task(plan: GsdPlan) -> Unit:
-    return next(unit for unit in plan.units() if unit.type == "execute-task")
-
-
-class Heard:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def starts(self, unit: Unit, decision: Decision) -> None:
-        self.said.append(f"starts {unit.id} on {decision.model}")
-
-    def step(self, unit: Unit, step: Step) -> None:
-        self.said.append("step")
-
-    def ends(self, done: Done) -> None:
-        self.said.append(f"ends {done.unit.id}")
-
-
-def test_a_unit_is_done_recorded_and_ticked_and_ledger_and_provider_agree(plan: GsdPlan, ledger: SqliteLedger) -> None:
-    provider, heard = PracticeProvider(latency=0), Heard()
-    done = dispatcher(plan, ledger, PracticeAgent(provider)).run(first_task(plan), heard)
-    assert done.outcome.failure is None
-    assert first_task(plan).done
-    (record,) = ledger.records(plan.project)
-    assert record.outcome == done.outcome
-    assert record.attempt.agent == "practice"
-    assert record.attempt.downgraded
-    served = sum((entry.tokens for entry in provider.log), Tokens())
-    assert record.outcome is not None
-    assert record.outcome.tokens == served
-    assert record.outcome.requests == len(provider.log)
-    assert {entry.model for entry in provider.log} == {done.decision.model}
-    assert record.outcome.cost_source == "priced"
-    assert msgspec.json.decode(record.attempt.decision)["model"] == done.decision.model
-    assert heard.said[0].startswith("starts M001/S01/T01 on ")
-    assert heard.said[-1] == "ends M001/S01/T01"
-
-
-def test_the_cost_is_the_list_price_of_every_request(plan: GsdPlan, ledger: SqliteLedger) -> None:
-    provider = PracticeProvider(latency=0)
-    done = dispatcher(plan, ledger, PracticeAgent(provider)).run(first_task(plan))
-    model = CATALOG.resolve(done.decision.model)
-    ceiling = CATALOG.resolve("claude-opus-4-6")
-    assert model is not None
-    assert ceiling is not None
-    assert done.outcome.cost_usd == pytest.approx(sum(model.cost(entry.tokens) or 0 for entry in provider.log))
-    assert done.outcome.ceiling_cost_usd == pytest.approx(sum(ceiling.cost(entry.tokens) or 0 for entry in provider.log))
-
-
-def test_a_provider_failure_is_recorded_as_one_and_the_box_stays_open(plan: GsdPlan, ledger: SqliteLedger) -> None:
-    provider = PracticeProvider(latency=0, faults=[Fault(kind="status", status=529, times=50)])
-    done = dispatcher(plan, ledger, PracticeAgent(provider)).run(first_task(plan))
-    assert done.outcome.failure == "provider"
-    assert done.outcome.message
-    assert not first_task(plan).done
-
-
-def test_a_full_budget_starts_nothing(plan: GsdPlan, ledger: SqliteLedger) -> None:
-    full = msgspec.structs.replace(PREFERENCES, budget_ceiling=0.0001)
-    runner = dispatcher(plan, ledger, preferences=full)
-    runner.run(first_task(plan))
-    with pytest.raises(BudgetError, match=r"M001/S01/T02 was not started: budget_ceiling is used up"):
-        runner.run(next(unit for unit in plan.units() if unit.type == "execute-task" and not unit.done))
-    assert len(ledger.records(plan.project)) == 1
-
-
-def test_a_warning_budget_goes_on(plan: GsdPlan, ledger: SqliteLedger) -> None:
-    warn = msgspec.structs.replace(PREFERENCES, budget_ceiling=0.0001, budget_enforcement="warn")
-    runner = dispatcher(plan, ledger, preferences=warn)
-    for unit in [unit for unit in plan.units() if unit.type == "execute-task"]:
-        assert runner.run(unit).outcome.failure is None
+def practice() -> PracticeAgent:
+    return PracticeAgent(PracticeProvider(latency=0))
 
 
 async def test_a_plan_runs_to_its_end_reading_it_anew(plan: GsdPlan, ledger: SqliteLedger) -> None:
-    ran = [done.unit.type async for done in run_plan(dispatcher(plan, ledger))]
+    ran = [done.unit.type async for done in run_plan(dispatcher(plan, ledger, practice()))]
     assert ran == ["execute-task", "execute-task", "complete-slice", "validate-milestone", "complete-milestone"]
     assert [unit for unit in plan.units() if not unit.done] == []
+    assert refs(plan) == []
 
 
-async def test_a_run_stops_at_the_first_failure(plan: GsdPlan, ledger: SqliteLedger) -> None:
-    provider = PracticeProvider(latency=0, faults=[Fault(kind="status", status=400, times=50)])
-    results = [done async for done in run_plan(dispatcher(plan, ledger, PracticeAgent(provider)))]
-    assert [done.outcome.failure for done in results] == ["rejected"]
+async def test_a_run_stops_at_the_first_unit_that_fails_for_good(plan: GsdPlan, ledger: SqliteLedger) -> None:
+    results = [done async for done in run_plan(dispatcher(plan, ledger, Actor(fails("quality"))))]
+    assert [done.failed for done in results] == [True]
 
 
 async def test_only_names_a_unit(plan: GsdPlan, ledger: SqliteLedger) -> None:
-    results = [done.unit.id async for done in run_plan(dispatcher(plan, ledger), only="M001/S01/T02")]
+    agent = practice()
+    results = [done.unit.id async for done in run_plan(dispatcher(plan, ledger, agent), only="M001/S01/T02")]
     assert results == ["M001/S01/T02"]
     with pytest.raises(PlanError, match="M001/S01/T09"):
-        _ = [done async for done in run_plan(dispatcher(plan, ledger), only="M001/S01/T09")]
+        _ = [done async for done in run_plan(dispatcher(plan, ledger, agent), only="M001/S01/T09")]
 
 
-class Idle:
-    """An agent that says it is done, or how it failed, and does nothing."""
+async def test_a_full_budget_stops_unless_somebody_says_to_go_on(plan: GsdPlan, ledger: SqliteLedger) -> None:
+    runner = dispatcher(plan, ledger, practice(), budget_ceiling=0.00001)
+    with pytest.raises(BudgetError):
+        _ = [done async for done in run_plan(runner)]
+    spent = len(ledger.records(plan.project))
+    asked: list[str] = []
 
-    name = "idle"
+    def go_on(why: str) -> bool:
+        asked.append(why)
+        return True
 
-    def __init__(self, *events: Event) -> None:
-        self.events = events
-
-    def providers(self) -> frozenset[str] | None:
-        return None
-
-    def check(self) -> str | None:
-        return None
-
-    def configured_model(self, project: Path) -> str:
-        return ""
-
-    async def run(self, job: Job) -> AsyncIterator[Event]:
-        for event in self.events:
-            yield event
-        if not self.events:
-            await asyncio.sleep(60)
+    results = [done async for done in run_plan(runner, go_on=go_on, max_units=2)]
+    assert len(results) == 2
+    assert len(asked) == 1
+    assert len(ledger.records(plan.project)) == spent + 2
+    halted = dispatcher(plan, ledger, practice(), budget_ceiling=0.00001, budget_enforcement="halt")
+    with pytest.raises(BudgetError):
+        _ = [done async for done in run_plan(halted, go_on=go_on)]
+    assert len(asked) == 1
 
 
-def test_a_task_without_its_summary_is_done_and_says_so(plan: GsdPlan, ledger: SqliteLedger) -> None:
-    done = Dispatcher(Router(PREFERENCES, CATALOG), Idle(Finished()), ledger, plan).run(first_task(plan))
-    assert done.outcome.failure is None
-    assert done.missing == (".gsd/milestones/M001/slices/S01/tasks/T01-SUMMARY.md",)
-    assert done.outcome.tokens is None
-    assert done.outcome.cost_usd is None
-    assert done.outcome.cost_source == "unknown"
+async def test_a_budget_is_announced_once_per_mark(plan: GsdPlan, ledger: SqliteLedger) -> None:
+    heard = Heard()
+    runner = dispatcher(plan, ledger, practice(), budget_ceiling=0.001, budget_enforcement="warn")
+    _ = [done async for done in run_plan(runner, watcher=heard)]
+    alerts = [line for line in heard.said if line.startswith("alert")]
+    assert alerts
+    assert len(set(alerts)) == len({line.split(":")[1] for line in alerts}) == len(alerts)
 
 
-def test_a_unit_whose_point_is_a_file_fails_without_it(plan: GsdPlan, ledger: SqliteLedger) -> None:
-    done = Dispatcher(Router(PREFERENCES, CATALOG), Idle(Finished()), ledger, plan).run(Unit("complete-slice", "M001/S01"))
-    assert done.outcome.failure == "quality"
-    assert "without writing .gsd/milestones/M001/slices/S01/S01-SUMMARY.md" in done.outcome.message
+REVIEW = PostUnitHook(
+    name="review", after=("execute-task",), prompt="Look at {taskId}.", artifact="REVIEW.md", retry_on="AGAIN.md", max_cycles=2
+)
 
 
-def test_what_the_agent_reports_counts_where_no_price_is_known(plan: GsdPlan, ledger: SqliteLedger) -> None:
-    wanted = Preferences(models={"default": ModelChoice("house-model")})
-    idle = Idle(Used(Tokens(input=10)), Finished(cost_usd=0.25, tokens=Tokens(input=10)))
-    done = Dispatcher(Router(wanted, CATALOG), idle, ledger, plan).run(first_task(plan))
-    assert (done.outcome.cost_usd, done.outcome.cost_source) == (0.25, "reported")
-    assert done.outcome.ceiling_cost_usd is None
+async def test_a_hook_follows_its_unit_and_may_ask_for_it_again(plan: GsdPlan, ledger: SqliteLedger) -> None:
+    tasks = Path(plan.project, ".gsd/milestones/M001/slices/S01/tasks")
+
+    def unhappy(_: Job) -> list[Event]:
+        (tasks / "T01-AGAIN.md").write_text("the greeting is missing")
+        (tasks / "T01-REVIEW.md").unlink(missing_ok=True)
+        return [USED, Finished()]
+
+    def happy(_: Job) -> list[Event]:
+        (tasks / "T01-REVIEW.md").write_text("fine")
+        return [USED, Finished()]
+
+    actor = Actor(writes(README_md="# Hello\n"), unhappy, writes(README_md="# Hello!\n"), happy)
+    lenient = msgspec.structs.replace(REVIEW, artifact="")
+    runner = dispatcher(plan, ledger, actor, post_unit_hooks=(lenient,))
+    results = [done async for done in run_plan(runner, max_units=1)]
+    assert [(done.unit.type, done.failed) for done in results] == [
+        ("execute-task", False),
+        ("hook/review", False),
+        ("execute-task", False),
+        ("hook/review", False),
+    ]
+    assert "the greeting is missing" in actor.jobs[2].prompt
+    assert actor.jobs[1].prompt == "## UNIT: Hook Review T01\n\nLook at T01."
+    assert not (tasks / "T01-AGAIN.md").exists()
+    assert [record.attempt.cause for record in reversed(ledger.records(plan.project))] == ["first", "first", "again", "first"]
 
 
-async def test_a_cancelled_unit_is_settled_as_such(plan: GsdPlan, ledger: SqliteLedger) -> None:
-    work = asyncio.create_task(Dispatcher(Router(PREFERENCES, CATALOG), Idle(), ledger, plan).dispatch(first_task(plan)))
-    await asyncio.sleep(0.2)
-    (running,) = ledger.records(plan.project)
-    assert running.outcome is None
-    work.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await work
+async def test_a_hook_that_always_asks_again_ends(plan: GsdPlan, ledger: SqliteLedger) -> None:
+    tasks = Path(plan.project, ".gsd/milestones/M001/slices/S01/tasks")
+
+    def act(job: Job) -> list[Event]:
+        if job.unit.is_hook:
+            (tasks / "T01-AGAIN.md").write_text("again!")
+        Path(job.workdir, "README.md").write_text(job.unit.type + str(len(actor.jobs)))
+        return [USED, Finished()]
+
+    actor = Actor(act)
+    hook = msgspec.structs.replace(REVIEW, artifact="", max_cycles=3)
+    runner = dispatcher(plan, ledger, actor, post_unit_hooks=(hook,))
+    _ = [done async for done in run_hooks(runner, task(plan))]
+    assert [job.unit.type for job in actor.jobs].count("hook/review") == 3
+
+
+def left_behind(ledger: SqliteLedger, plan: GsdPlan, use: Use, *, key: str = "k1") -> int:
+    """An attempt whose process died."""
+    unit = task(plan)
+    attempt = Attempt(
+        project=plan.project,
+        unit_type=unit.type,
+        unit_id=unit.id,
+        model="anthropic/claude-haiku-4-5",
+        ceiling="anthropic/claude-opus-4-6",
+        agent="practice",
+        started=1.0,
+        reserved_usd=5.0,
+        key=key,
+    )
+    number = ledger.begin(attempt)
+    ledger.note_use(number, use)
+    return number
+
+
+async def test_what_was_under_way_is_settled_with_what_it_used_and_runs_again(plan: GsdPlan, ledger: SqliteLedger) -> None:
+    left_behind(ledger, plan, Use(tokens=Tokens(input=70), requests=1, cost_usd=0.1))
+    (said,) = await settle_left_behind(dispatcher(plan, ledger, Actor(writes())))
+    assert said == "execute-task M001/S01/T01 was under way when its run died: it runs again"
     (record,) = ledger.records(plan.project)
     assert record.outcome is not None
-    assert record.outcome.failure == "cancelled"
-    assert not first_task(plan).done
+    assert (record.outcome.failure, record.outcome.tokens) == ("cancelled", Tokens(input=70))
+    assert ledger.spent(plan.project).usd == pytest.approx(0.1)
+    assert not task(plan).done
+
+
+async def test_what_its_agent_had_finished_is_ticked_and_not_paid_again(plan: GsdPlan, ledger: SqliteLedger) -> None:
+    left_behind(ledger, plan, Use(tokens=Tokens(input=70), requests=1, cost_usd=0.1, ended=True))
+    (said,) = await settle_left_behind(dispatcher(plan, ledger, Actor(writes())))
+    assert said.endswith("was done when its run died: recorded")
+    assert task(plan).done
+    (record,) = ledger.records(plan.project)
+    assert isinstance(record.outcome, Outcome)
+    assert record.outcome.failure is None
+
+
+def test_two_runs_on_one_plan_do_not_mix(tmp_path: Path) -> None:
+    hold = (
+        "import sys, pathlib; from stepdown.dispatch.lock import only_run\n"
+        "with only_run('/p', pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", hold, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(BusyError, match=f"process {other.pid} is running the plan of /p"), only_run("/p", tmp_path):
+            pass
+        with only_run("/q", tmp_path):
+            pass
+        other.kill()
+    with only_run("/p", tmp_path):
+        pass

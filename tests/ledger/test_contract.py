@@ -6,8 +6,8 @@ import os
 import msgspec
 import pytest
 
-from stepdown.errors import LedgerError
-from stepdown.ledger import Attempt, Block, Evidence, Ledger, Outcome, PlanMeter, Record, Spent
+from stepdown.errors import BudgetError, LedgerError
+from stepdown.ledger import Attempt, Block, Cap, Evidence, Ledger, Outcome, PlanMeter, Rating, Record, Spent, Use
 from stepdown.units import Tier, Tokens
 
 DAY = 86_400.0
@@ -33,6 +33,10 @@ def attempt(
         started=started,
         reserved_usd=0.5,
         expected=Tokens(input=1, output=2, cache_read=3, cache_write=4),
+        key="a1b2",
+        run="r7",
+        number=2,
+        cause="step up",
     )
 
 
@@ -50,6 +54,8 @@ def outcome(*, cost: float | None = 0.25, failure: str | None = None, tokens: To
         ceiling_cost_usd=1.0,
         requests=3,
         finished=NOON + 60,
+        evidence=("passed: pytest (1.2 s)", 'said "\\n" ✓') if failure is None else (),
+        kept="refs/stepdown/kept/7" if failure else "",
     )
 
 
@@ -66,6 +72,11 @@ def test_a_new_ledger_is_empty(ledger: Ledger) -> None:
     assert list(ledger.blocks(0)) == []
     assert ledger.unblock() == 0
     assert list(ledger.plan_meters()) == []
+    assert list(ledger.unfinished()) == []
+    assert list(ledger.of_unit("/work", "T01")) == []
+    assert list(ledger.recent_use("execute-task")) == []
+    assert list(ledger.ratings()) == []
+    assert ledger.consents("/work") == frozenset()
 
 
 def test_an_attempt_comes_back_as_it_went_in(ledger: Ledger) -> None:
@@ -270,3 +281,200 @@ def test_text_of_any_kind_is_kept(ledger: Ledger) -> None:
     assert record.outcome.message == "\\ud800"
     assert ledger.spent(project).attempts == 1
     assert [line.attempts for line in ledger.breakdown("tier", project)] == [1]
+
+
+SOME = Use(tokens=Tokens(input=1, output=2, cache_read=3, cache_write=4), requests=5, cost_usd=0.75)
+
+
+def test_what_an_attempt_used_so_far_is_remembered_until_it_ends(ledger: Ledger) -> None:
+    running = ledger.begin(attempt())
+    assert ledger.records()[0].so_far == Use()
+    for use in (SOME, Use(requests=6, cost_usd=None), SOME):
+        ledger.note_use(running, use)
+        assert ledger.records()[0] == Record(id=running, attempt=attempt(), so_far=use)
+    ledger.settle(running, outcome())
+    with pytest.raises(LedgerError, match="attempt 1 has ended already"):
+        ledger.note_use(running, SOME)
+    with pytest.raises(LedgerError, match="no attempt 99"):
+        ledger.note_use(99, SOME)
+
+
+def test_what_runs_counts_with_what_it_used_where_that_is_more_than_its_reservation(ledger: Ledger) -> None:
+    running = ledger.begin(attempt())
+    ledger.note_use(running, msgspec.structs.replace(SOME, cost_usd=0.25))
+    assert ledger.spent() == Spent(usd=0.5, tokens=10, requests=5, attempts=1)
+    ledger.note_use(running, SOME)
+    assert ledger.spent() == Spent(usd=0.75, tokens=10, requests=5, attempts=1)
+    ledger.note_use(running, msgspec.structs.replace(SOME, cost_usd=None))
+    assert ledger.spent().usd == 0.5
+    ledger.settle(running, outcome(cost=0.125))
+    assert ledger.spent() == Spent(usd=0.125, tokens=10, requests=3, attempts=1)
+
+
+@pytest.mark.parametrize("use", [Use(cost_usd=-1.0), Use(cost_usd=math.nan), Use(requests=-1), Use(tokens=Tokens(output=-1))])
+def test_an_impossible_use_is_refused(ledger: Ledger, use: Use) -> None:
+    running = ledger.begin(attempt())
+    with pytest.raises(LedgerError, match=r"is no (amount|count)"):
+        ledger.note_use(running, use)
+    assert ledger.records()[0].so_far == Use()
+
+
+def test_attempts_without_an_end_are_found_the_oldest_first(ledger: Ledger) -> None:
+    for started, project in ((NOON + 2, "/a"), (NOON, "/b"), (NOON + 1, "/a"), (NOON, "/a")):
+        ledger.begin(attempt(project=project, started=started))
+    ledger.settle(3, outcome())
+    assert [record.id for record in ledger.unfinished()] == [2, 4, 1]
+    assert [record.id for record in ledger.unfinished("/a")] == [4, 1]
+    assert list(ledger.unfinished("/c")) == []
+
+
+def test_the_attempts_of_a_unit_come_the_oldest_first(ledger: Ledger) -> None:
+    for started, unit_id in ((NOON + 2, "T01"), (NOON, "T01"), (NOON, "T02")):
+        ledger.begin(attempt(started=started, unit_id=unit_id))
+    ledger.begin(msgspec.structs.replace(attempt(unit_id="T01", started=NOON), unit_type="hook/review"))
+    ledger.begin(attempt(project="/elsewhere", unit_id="T01"))
+    assert [record.id for record in ledger.of_unit("/work", "T01")] == [2, 4, 1]
+    assert ledger.of_unit("/work", "T02")[0].attempt == attempt(unit_id="T02")
+    assert list(ledger.of_unit("/work", "T0")) == []
+
+
+def test_recent_use_is_that_of_successes_the_newest_first(ledger: Ledger) -> None:
+    ended = [
+        outcome(tokens=Tokens(input=1)),
+        outcome(tokens=Tokens(input=2), cost=None),
+        outcome(failure="quality"),
+        outcome(tokens=None),
+        msgspec.structs.replace(outcome(tokens=Tokens(input=3)), requests=None),
+    ]
+    for number, one in enumerate(ended):
+        ledger.settle(ledger.begin(attempt(started=NOON + number, project=f"/{number}")), one)
+    ledger.begin(attempt(started=NOON + 9))
+    ledger.settle(ledger.begin(msgspec.structs.replace(attempt(), pattern="execute-task")), outcome())
+    found = list(ledger.recent_use("execute-task:docs"))
+    assert [use.tokens.input for use in found] == [3, 2, 1]
+    assert [(use.requests, use.cost_usd) for use in found] == [(0, 0.25), (3, None), (3, 0.25)]
+    assert list(ledger.recent_use("execute-task:docs", limit=2)) == found[:2]
+    assert list(ledger.recent_use("execute-task:docs", limit=0)) == []
+
+
+CAP = Cap(name="budget_ceiling", usd=1.5)
+
+
+def test_a_reservation_has_to_fit_into_every_cap(ledger: Ledger) -> None:
+    ledger.settle(ledger.begin(attempt(), caps=[CAP]), outcome(cost=0.75))
+    ledger.begin(attempt(), caps=[CAP])
+    words = r"^budget_ceiling has no room: \$1.25 of \$1.50 are spent or reserved and this unit is expected to cost \$0.50$"
+    with pytest.raises(BudgetError, match=words):
+        ledger.begin(attempt(), caps=[Cap(name="day", usd=9.0), CAP])
+    assert ledger.spent() == Spent(usd=1.25, tokens=10, requests=3, attempts=2)
+    # What exactly fits, fits; another project has its own room, and a window counts from its beginning on.
+    ledger.begin(msgspec.structs.replace(attempt(), reserved_usd=0.25), caps=[CAP])
+    ledger.begin(attempt(project="/elsewhere"), caps=[CAP])
+    ledger.begin(attempt(started=NOON + DAY), caps=[Cap(name="day", usd=0.5, since=NOON + DAY / 2)])
+    with pytest.raises(BudgetError, match="day has no room"):
+        ledger.begin(attempt(started=NOON + DAY), caps=[Cap(name="day", usd=0.5, since=NOON + DAY / 2)])
+
+
+def test_a_reservation_of_nothing_fits_until_the_cap_is_reached(ledger: Ledger) -> None:
+    unknown = msgspec.structs.replace(attempt(), reserved_usd=0.0)
+    running = ledger.begin(unknown, caps=[CAP])
+    ledger.note_use(running, Use(cost_usd=1.49))
+    other = ledger.begin(unknown, caps=[CAP])
+    ledger.note_use(running, Use(cost_usd=1.5))
+    with pytest.raises(BudgetError, match=r"^budget_ceiling has no room: \$1.50 of \$1.50 are spent or reserved$"):
+        ledger.begin(unknown, caps=[CAP])
+    assert [record.id for record in ledger.unfinished()] == [running, other]
+
+
+def test_small_amounts_are_told_apart_and_rounding_refuses_nothing(ledger: Ledger) -> None:
+    cent = msgspec.structs.replace(attempt(), reserved_usd=0.01)
+    for _ in range(30):  # 0.1 + 0.2 is more than 0.3
+        ledger.begin(cent, caps=[Cap(name="cap", usd=0.3)])
+    with pytest.raises(BudgetError, match=r"\$0.30 of \$0.30 are .* cost \$0.01$"):
+        ledger.begin(cent, caps=[Cap(name="cap", usd=0.3)])
+    with pytest.raises(BudgetError, match=r"of \$0.0004 are"):
+        ledger.begin(cent, caps=[Cap(name="cap", usd=0.0004)])
+    assert ledger.spent().attempts == 30
+
+
+def rating(word: str, *, at: float = 5.0, tier: Tier = Tier.STANDARD, unit_id: str = "T01", project: str = "/work") -> Rating:
+    return Rating(
+        project=project,
+        unit_type="execute-task",
+        unit_id=unit_id,
+        word=word,
+        tier=tier,
+        pattern="execute-task:docs",
+        model="anthropic/sonnet",
+        at=at,
+    )
+
+
+def test_the_last_rating_of_a_unit_holds(ledger: Ledger) -> None:
+    ledger.rate(rating("over", at=9.0))
+    ledger.rate(rating("ok", unit_id="T02"))
+    ledger.rate(rating("ok", project="/elsewhere"))
+    ledger.rate(rating("under", at=8.0))  # given later, whatever the clock says
+    assert list(ledger.ratings()) == [
+        rating("under", at=8.0),
+        rating("ok", project="/elsewhere"),
+        rating("ok", unit_id="T02"),
+    ]
+    assert [held.unit_id for held in ledger.ratings("/work")] == ["T01", "T02"]
+    with pytest.raises(LedgerError, match="one of over, under, ok, not 'good'"):
+        ledger.rate(rating("good"))
+
+
+@pytest.mark.parametrize(
+    ("word", "used", "tier", "success"),
+    [
+        ("under", Tier.STANDARD, Tier.STANDARD, False),
+        ("ok", Tier.STANDARD, Tier.STANDARD, True),
+        ("over", Tier.STANDARD, Tier.LIGHT, True),
+        ("over", Tier.HEAVY, Tier.STANDARD, True),
+        ("over", Tier.LIGHT, Tier.LIGHT, True),
+        ("under", Tier.LIGHT, Tier.LIGHT, False),
+    ],
+)
+def test_a_rating_is_evidence(ledger: Ledger, word: str, used: Tier, tier: Tier, success: bool) -> None:
+    ledger.rate(rating(word, tier=used))
+    said = Evidence(
+        at=5.0,
+        pattern="execute-task:docs",
+        tier=tier,
+        model="anthropic/sonnet" if tier is used else "",  # of the lower tier's model it says nothing by name
+        success=success,
+        weight=2.0,
+        source="rating",
+        project="/work",
+        unit_id="T01",
+    )
+    assert ledger.evidence() == {"execute-task:docs": (said,)}
+    [heavier] = ledger.evidence(rating_weight=3.5)["execute-task:docs"]
+    assert heavier == msgspec.structs.replace(said, weight=3.5)
+
+
+def test_a_changed_rating_leaves_no_trace_in_evidence(ledger: Ledger) -> None:
+    ledger.add_evidence([event(at=1.0, pattern="execute-task:docs"), event(at=9.0, pattern="execute-task:docs")])
+    for word in ("under", "over", "under", "ok"):
+        ledger.rate(rating(word, tier=Tier.LIGHT))
+    events = ledger.evidence()["execute-task:docs"]
+    assert [(one.at, one.source, one.success) for one in events] == [
+        (1.0, "outcome", True),
+        (5.0, "rating", True),
+        (9.0, "outcome", True),
+    ]
+    assert [one.at for one in ledger.evidence(limit=2)["execute-task:docs"]] == [5.0, 9.0]
+    assert ledger.evidence(limit=0) == {}
+
+
+def test_what_the_user_agreed_to_is_remembered_for_its_project(ledger: Ledger) -> None:
+    ledger.consent("/work", "plan commands", 1.0)
+    ledger.consent("/work", "plan commands", 2.0)
+    ledger.consent("/elsewhere", "something", 1.0)
+    assert ledger.consents("/work") == {"plan commands"}
+    assert ledger.consents("/nowhere") == frozenset()
+
+
+def test_a_thing_is_said_once(ledger: Ledger) -> None:
+    assert [ledger.first_time(key, 1.0) for key in ("80 %", "80 %", "90 %", "80 %")] == [True, False, True, False]

@@ -8,14 +8,16 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from stepdown.errors import LedgerError
-from stepdown.ledger import Attempt, Ledger, Outcome, open_ledger
+from stepdown.ledger import Attempt, Ledger, Outcome, Rating, Use, open_ledger
 from stepdown.ledger.database import migrations
 from stepdown.ledger.sqlite import SqliteLedger
+from stepdown.units import Tier, Tokens
 
 WRITER = """
 import sys
@@ -88,6 +90,121 @@ def test_four_processes_create_and_fill_one_ledger(file: Path) -> None:
         assert len({record.attempt.unit_id for record in ledger.records()}) == 800
 
 
+SPENDER = """
+import sys
+from stepdown.errors import BudgetError
+from stepdown.ledger import Attempt, Cap, Outcome, Use, open_ledger
+cap = Cap(name="budget_ceiling", usd=100.0)
+attempt = Attempt(project="/p", unit_type="execute-task", unit_id=sys.argv[2], started=1.0, reserved_usd=0.25)
+refused = 0
+with open_ledger(sys.argv[1], busy_seconds=60.0) as ledger:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    while refused < 5:
+        try:
+            running = ledger.begin(attempt, caps=[cap])
+        except BudgetError:
+            refused += 1
+            continue
+        spent = ledger.spent("/p").usd
+        assert spent <= cap.usd, spent
+        ledger.note_use(running, Use(cost_usd=0.125))
+        if running % 3:
+            ledger.settle(running, Outcome(cost_usd=0.125, cost_source="reported", finished=2.0))
+        elif running % 2:
+            ledger.settle(running, Outcome(cost_usd=0.25, cost_source="reported", finished=2.0))
+    print(int(ledger.first_time("budget_ceiling is full", 1.0)))
+"""
+
+
+def test_four_processes_never_exceed_one_cap(file: Path) -> None:
+    spenders = [
+        subprocess.Popen(
+            [sys.executable, "-c", SPENDER, str(file), str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    for spender in spenders:  # nobody begins before all are there
+        assert spender.stdout is not None
+        assert spender.stdout.readline() == "ready\n"
+    for spender in spenders:
+        assert spender.stdin is not None
+        spender.stdin.write("go\n")
+        spender.stdin.flush()
+    said = [spender.communicate() for spender in spenders]
+    assert [errors for _, errors in said] == [""] * 4
+    assert sorted(output.strip() for output, _ in said) == ["0", "0", "0", "1"]  # told once, by one of them
+    with open_ledger(str(file)) as ledger:
+        assert 100.0 - 0.25 < ledger.spent("/p").usd <= 100.0  # and it is used to the full
+        assert len({record.attempt.unit_id for record in ledger.records()}) > 1
+
+
+def test_every_rating_ever_given_is_kept(file: Path) -> None:
+    with open_ledger(str(file)) as ledger:
+        for word in ("over", "under", "ok"):
+            ledger.rate(Rating(project="/p", unit_type="t", unit_id="T01", word=word, tier=Tier.LIGHT, pattern="t", at=1.0))
+        assert [rating.word for rating in ledger.ratings()] == ["ok"]
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT word FROM ratings ORDER BY id").fetchall() == [("over",), ("under",), ("ok",)]
+
+
+FIRST_MIGRATION = "a8cbbd4e502b529db3aca65b926cbba2024d9f9f7ee6babd925dc5f84288afc5"
+"""What 0001 is, for good: there are ledgers made by it. A change to the schema is another migration."""
+
+FIRST_DATA = """
+INSERT INTO attempts (
+    project, unit_type, unit_id, title, tier, model, ceiling, downgraded, pattern, agent, source, started, reserved_usd,
+    expected_input, expected_output, expected_cache_read, expected_cache_write, reason, decision
+) VALUES
+    ('/p', 'execute-task', 'T01', 'One', 'light', 'a/haiku', 'a/opus', 1, 'execute-task', 'claude', 'run', 1.0, 0.5, 1, 2, 3, 4,
+     'small', '{}'),
+    ('/p', 'execute-task', 'T02', 'Two', '', '', '', 0, 'execute-task', 'claude', 'run', 2.0, 0.5, 0, 0, 0, 0, '', '');
+UPDATE attempts SET finished = 3.0, message = '', verified = 1, input = 10, output = 20, cache_read = 30, cache_write = 40,
+    cost_usd = 0.25, cost_source = 'reported', ceiling_cost_usd = 1.0, requests = 7 WHERE id = 1;
+INSERT INTO evidence VALUES ('execute-task', 'light', 1.0, '/p', 'T01', 'gsd', '', 1, 1.0);
+INSERT INTO blocks VALUES ('a/opus', '403', 9.0);
+"""
+
+
+def test_a_ledger_made_by_the_first_schema_is_upgraded_in_place(file: Path) -> None:
+    number, script = migrations()[0]
+    assert (number, sha256(script.encode()).hexdigest()) == (1, FIRST_MIGRATION)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(script + FIRST_DATA + "PRAGMA user_version = 1; PRAGMA application_id = 0x73746470;")
+    with open_ledger(str(file)) as ledger:
+        running, ended = ledger.records("/p")
+        assert (running.outcome, running.so_far, running.attempt.title) == (None, Use(), "Two")
+        assert (ended.attempt.number, ended.attempt.cause, ended.attempt.run, ended.attempt.key) == (1, "first", "", "")
+        assert ended.outcome == Outcome(
+            verified=True,
+            tokens=Tokens(input=10, output=20, cache_read=30, cache_write=40),
+            cost_usd=0.25,
+            cost_source="reported",
+            ceiling_cost_usd=1.0,
+            requests=7,
+            finished=3.0,
+        )
+        assert (ledger.spent("/p").usd, ledger.spent("/p").attempts) == (0.75, 2)
+        assert [line.usd for line in ledger.breakdown("model")] == [0.25]
+        assert [event.source for event in ledger.evidence()["execute-task"]] == ["gsd"]
+        assert [block.model for block in ledger.blocks(1.0)] == ["a/opus"]
+        assert [use.requests for use in ledger.recent_use("execute-task")] == [7]
+        # It goes on as a ledger of today: what was left running is noted, ended, and counted once.
+        ledger.note_use(running.id, Use(cost_usd=2.0))
+        assert ledger.spent("/p").usd == 2.25
+        ledger.settle(running.id, Outcome(failure="cancelled", cost_usd=1.0, finished=9.0, evidence=("stopped",), kept="ref"))
+        assert [(line.key, line.attempts, line.usd) for line in ledger.breakdown("type")] == [("execute-task", 2, 1.25)]
+        assert list(ledger.unfinished()) == []
+    with open_ledger(str(file)) as ledger:
+        [last] = ledger.of_unit("/p", "T02")
+        assert last.outcome is not None
+        assert (last.outcome.evidence, last.outcome.kept) == (("stopped",), "ref")
+
+
 def test_threads_share_one_ledger(file: Path) -> None:
     with open_ledger(str(file)) as ledger, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: write_one(ledger, str(number)), range(100)))
@@ -130,7 +247,7 @@ def test_a_new_ledger_waits_for_whoever_creates_it(file: Path) -> None:
 
 
 def test_a_migration_that_breaks_off_leaves_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scripts = [*migrations(), (2, "CREATE TABLE half (a); CREATE TABLE half (a);\n")]
+    scripts = [*migrations(), (len(migrations()) + 1, "CREATE TABLE half (a); CREATE TABLE half (a);\n")]
     monkeypatch.setattr("stepdown.ledger.database.migrations", lambda: scripts)
     with pytest.raises(LedgerError, match="cannot be used"):
         open_ledger(str(file))
@@ -147,7 +264,7 @@ def test_a_ledger_of_a_newer_stepdown_is_left_alone(file: Path) -> None:
     open_ledger(str(file)).close()
     mark(file, "PRAGMA user_version = 7")
     before = file.read_bytes()
-    expected = r"newer stepdown \(schema 7, this one knows 1\): upgrade stepdown or point STEPDOWN_LEDGER elsewhere"
+    expected = r"newer stepdown \(schema 7, this one knows 2\): upgrade stepdown or point STEPDOWN_LEDGER elsewhere"
     with pytest.raises(LedgerError, match=expected):
         open_ledger(str(file))
     assert file.read_bytes() == before

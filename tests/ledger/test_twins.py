@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
-from stepdown.errors import LedgerError
-from stepdown.ledger import Attempt, Evidence, Ledger, Line, Outcome, Spent, open_ledger
+from stepdown.errors import BudgetError, LedgerError
+from stepdown.ledger import Attempt, Cap, Evidence, Ledger, Line, Outcome, Rating, Spent, Use, open_ledger
 from stepdown.ledger.rules import GROUPS
 from stepdown.units import TIERS, Tokens
 
@@ -35,6 +35,9 @@ attempts = st.builds(
     started=times,
     reserved_usd=money,
     expected=tokens,
+    pattern=names,
+    number=st.integers(1, 3),
+    cause=st.sampled_from(["first", "step up"]),
 )
 outcomes = st.builds(
     Outcome,
@@ -46,7 +49,23 @@ outcomes = st.builds(
     ceiling_cost_usd=st.none() | money,
     requests=st.none() | counts,
     finished=times,
+    evidence=st.lists(st.text(max_size=5), max_size=2).map(tuple),
+    kept=names,
 )
+uses = st.builds(Use, tokens=tokens, requests=counts, cost_usd=st.none() | money)
+ratings = st.builds(
+    Rating,
+    project=st.sampled_from(["/a", "/b"]),
+    unit_type=st.just("execute-task"),
+    unit_id=names,
+    word=st.sampled_from(["over", "under", "ok"]),
+    tier=st.sampled_from(TIERS),
+    pattern=names,
+    model=names,
+    at=st.sampled_from([1.0, 2.0, 3.0, 4.0]),
+)
+# A cap between two sums that differ in their last digit would tell the twins apart: these lie beside what attempts cost.
+caps = st.builds(Cap, name=st.just("cap"), usd=st.sampled_from([0.0371, 33.3333, 77.7777]), since=times)
 events = st.builds(
     Evidence,
     at=st.sampled_from([1.0, 2.0, 3.0, 4.0]),
@@ -73,7 +92,7 @@ def exact(line: Line | Spent) -> dict[str, Any]:
 def answer(call: Callable[[], object]) -> object:
     try:
         return call()
-    except LedgerError as error:
+    except (BudgetError, LedgerError) as error:
         return str(error)
 
 
@@ -95,6 +114,21 @@ class Twins(RuleBasedStateMachine):
         attempt_id = self.memory.begin(attempt)
         assert self.sqlite.begin(attempt) == attempt_id
         return attempt_id
+
+    @rule(attempt=attempts, caps=st.lists(caps, min_size=1, max_size=2))
+    def begin_below_caps(self, attempt: Attempt, caps: list[Cap]) -> None:
+        expected = answer(lambda: self.memory.begin(attempt, caps=caps))
+        assert answer(lambda: self.sqlite.begin(attempt, caps=caps)) == expected
+
+    @rule(attempt_id=ids, use=uses)
+    def note_use(self, attempt_id: int, use: Use) -> None:
+        expected = answer(lambda: self.memory.note_use(attempt_id, use))
+        assert answer(lambda: self.sqlite.note_use(attempt_id, use)) == expected
+
+    @rule(rating=ratings)
+    def rate(self, rating: Rating) -> None:
+        self.memory.rate(rating)
+        self.sqlite.rate(rating)
 
     @rule(attempt_id=ids, outcome=outcomes)
     def settle(self, attempt_id: int, outcome: Outcome) -> None:
@@ -131,6 +165,13 @@ class Twins(RuleBasedStateMachine):
     @rule(limit=st.sampled_from([None, 0, 1, 3]))
     def same_records(self, limit: int | None) -> None:
         assert list(self.sqlite.records(limit=limit)) == list(self.memory.records(limit=limit))
+
+    @rule(project=st.sampled_from([None, "/a", "/b"]), name=names, limit=st.integers(0, 3))
+    def same_attempts(self, project: str | None, name: str, limit: int) -> None:
+        assert list(self.sqlite.unfinished(project)) == list(self.memory.unfinished(project))
+        assert list(self.sqlite.of_unit(project or "/a", name)) == list(self.memory.of_unit(project or "/a", name))
+        assert list(self.sqlite.recent_use(name, limit=limit)) == list(self.memory.recent_use(name, limit=limit))
+        assert list(self.sqlite.ratings(project)) == list(self.memory.ratings(project))
 
     @rule(limit=st.integers(0, 3))
     def same_evidence(self, limit: int) -> None:

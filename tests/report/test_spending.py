@@ -32,6 +32,7 @@ def add(
     unit_type: str = "execute-task",
     project: str = PROJECT,
     verified: bool | None = True,
+    cause: str = "first",
 ) -> int:
     attempt_id = ledger.begin(
         Attempt(
@@ -44,6 +45,7 @@ def add(
             downgraded=downgraded,
             started=STARTED + 3600 * len(ledger.records()),
             reserved_usd=0.5,
+            cause=cause,
         )
     )
     outcome = Outcome(
@@ -63,7 +65,7 @@ def small_project(ledger: Ledger) -> None:
     add(ledger, 1)
     add(ledger, 2, source="priced")
     add(ledger, 3, failure="quality", cost=0.0625)
-    add(ledger, 3, downgraded=False, cost=1.0)
+    add(ledger, 3, downgraded=False, cost=1.0, cause="step up")
     add(ledger, 4, cost=None)
     add(ledger, 5, unit_type="plan-slice", downgraded=False, cost=0.5)
     ledger.begin(Attempt(project=PROJECT, unit_type="run-uat", unit_id="S01", started=STARTED, reserved_usd=0.5))
@@ -74,7 +76,7 @@ def test_the_bill_of_a_small_project(ledger: Ledger) -> None:
     assert (
         render_text(spending_report(ledger, PROJECT), 80)
         == """\
-Spending of märz-项目, 2 Feb 2026: 7 attempts
+Spending of märz-项目, 2 Feb 2026: 7 attempts at 6 units
 
                                attempts  failed  tokens   spent  share  no price
 Model
@@ -92,13 +94,43 @@ Spent                     ~$2.06  estimated: in part tokens at list price
 Reserved                  ~$0.50  for 1 attempt not ended
 At the ceiling            ~$3.50  what 4 units would have cost on it
 Saved by cheaper models   ~$1.50  at the same or the ceiling's own use
-Lost to failed attempts  ~$0.062  1 unit stepped up
+Lost to failed attempts  ~$0.062  by models below the ceiling
 Lost to cache             ~$0.00  none measured
+Failed attempts                1  1 quality
+Stepped up                     1  1 of them then succeeded
 Dynamic routing saved ~$1.44 (4 units downgraded); 1 unit of unknown cost not
 compared
 
 Note: 1 attempt of unknown cost not included"""
     )
+
+
+def test_attempts_are_not_units(ledger: Ledger) -> None:
+    add(ledger, 1, failure="quality")
+    add(ledger, 1, cause="step up", failure="provider")
+    add(ledger, 1, cause="fallback")
+    add(ledger, 2, failure="quality")
+    add(ledger, 2, cause="step up", failure="quality")
+    add(ledger, 3)
+    report = spending_report(ledger, PROJECT)
+    assert (report.units, report.total.units, report.total.attempts, report.total.failed) == (3, 3, 6, 4)
+    assert (report.failures, report.stepped_up, report.rescued) == ({"quality": 3, "provider": 1}, 2, 1)
+    assert [(line.key, line.units) for line in report.models] == [("anthropic/claude-haiku-4-5", 3)]
+    document = report.as_json()
+    assert (document["failures"], document["stepped_up"], document["savings"]["rescued"]) == (report.failures, 2, 1)
+    text = render_text(report, 100)
+    assert text.startswith("Spending of märz-项目, 2 Feb 2026: 6 attempts at 3 units\n")
+    assert "4  3 quality, 1 provider" in text
+    assert "2  1 of them then succeeded" in text
+
+
+def test_a_project_without_failures_counts_one_thing(ledger: Ledger) -> None:
+    add(ledger, 1)
+    add(ledger, 2)
+    lines = render_text(spending_report(ledger, PROJECT), 100).splitlines()
+    assert lines[0].endswith(": 2 attempts")
+    assert "units" not in lines[2]
+    assert not any(line.startswith(("Failed attempts", "Stepped up")) for line in lines)
 
 
 def test_every_amount_says_how_it_is_known(ledger: Ledger) -> None:

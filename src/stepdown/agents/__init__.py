@@ -15,6 +15,7 @@ from stepdown.preferences.schema import Preferences
 AGENTS: Final = {
     "practice": "stepdown.practice.agent:from_preferences",
     "claude": "stepdown.agents.claude_code:from_preferences",
+    "codex": "stepdown.agents.codex:from_preferences",
     "command": "stepdown.agents.command:from_preferences",
 }
 """Every agent's name and where the function is that makes it from the preferences and a base URL."""

@@ -4,12 +4,11 @@ import asyncio
 import importlib.util
 import os
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
+from stepdown.agents import program
 from stepdown.agents.claude_events import Transcript
 from stepdown.agents.claude_settings import configured_model
 from stepdown.agents.failures import one_line
@@ -18,7 +17,7 @@ from stepdown.agents.process import Child
 from stepdown.errors import AgentError
 from stepdown.preferences.schema import AgentSettings, Preferences, ProviderSettings
 
-_INSTALL: Final = "npm install -g @anthropic-ai/claude-code, or name the program in agents.claude.command"
+_INSTALL: Final = "npm install -g @anthropic-ai/claude-code"
 
 _RETRIES: Final = "2"
 """How often Claude Code may repeat a failing request by itself. Left alone it tries ten times, for minutes; the fallback
@@ -67,12 +66,7 @@ class ClaudeCodeAgent:
         """Whether the program is there."""
         if find_program(self._settings.command, self._cwd):
             return None
-        named = self._settings.command[0] if self._settings.command else ""
-        if named:
-            return (
-                f"'{named}' is not installed or not executable: correct agents.claude.command, or {_INSTALL.partition(',')[0]}"
-            )
-        return f"Claude Code is not installed: {_INSTALL}"
+        return program.missing("Claude Code", "claude", self._settings.command, _INSTALL)
 
     def configured_model(self, project: Path) -> str:
         """What its settings say."""
@@ -103,17 +97,17 @@ class ClaudeCodeAgent:
         Raises:
             AgentError: the program is not there or does not start.
         """
-        program = find_program(self._settings.command, self._cwd)
-        if not program:
+        found = find_program(self._settings.command, self._cwd)
+        if not found:
             raise AgentError(str(self.check()))
-        command = [*program, *self._arguments(job)]
+        command = [*found, *self._arguments(job)]
         child = await Child.start(command, workdir=job.workdir, env=self._environment(job), said=job.prompt)
         async with child:
             transcript, clock = Transcript(), asyncio.get_running_loop().time
             deadline = clock() + job.timeout
             try:
                 while (line := await child.line(deadline)) is not None:
-                    for event in transcript.read(_decoded(line)):
+                    for event in transcript.read(program.decoded(line)):
                         yield event
                     if transcript.finished is not None:
                         deadline = min(deadline, clock() + _LINGER)
@@ -134,14 +128,9 @@ def from_preferences(preferences: Preferences, base_url: str) -> ClaudeCodeAgent
 
 def find_program(command: Sequence[str] = (), cwd: Path | None = None) -> tuple[str, ...]:
     """How to start Claude Code: as the settings say, or from the PATH, ``node_modules``, claude-agent-sdk; () if nowhere."""
-    if command:
-        found = shutil.which(command[0])
-        return (found, *command[1:]) if found else ()
-    local = (cwd or Path.cwd()) / "node_modules" / ".bin" / "claude"
-    for place in (shutil.which("claude"), shutil.which(local), _bundled()):
-        if place:
-            return (str(Path(place).absolute()),)
-    return ()
+    found = program.find("claude", command, cwd)
+    bundled = None if found or command else _bundled()
+    return (str(Path(bundled).absolute()),) if bundled else found
 
 
 def _bundled() -> str | None:
@@ -151,15 +140,6 @@ def _bundled() -> str | None:
         return None
     folder = Path(spec.origin).parent / "_bundled"
     return shutil.which(folder / ("claude.exe" if os.name == "nt" else "claude"))
-
-
-def _decoded(line: str) -> Mapping[str, Any]:
-    """One event; empty for a line that is none (warnings of Node, an event cut for its length)."""
-    try:
-        found = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _ended(child: Child, transcript: Transcript) -> Finished:

@@ -12,6 +12,7 @@ import msgspec
 
 from stepdown.agents.failures import kind_of_status, one_line
 from stepdown.agents.port import Event, Finished, Started, Step, Used
+from stepdown.agents.program import mapping, records, word
 from stepdown.agents.usage import dollars_of, tokens_of
 from stepdown.units import Tokens
 
@@ -54,9 +55,9 @@ class Transcript:
         """What one event of the stream means; nothing for kinds that are not known."""
         match event.get("type"), event.get("subtype"):
             case "system", "init":
-                yield Started(model=_word(event, "model"), session=_word(event, "session_id"))
+                yield Started(model=word(event, "model"), session=word(event, "session_id"))
             case "system", "api_retry":
-                self._error = _word(event, "error")
+                self._error = word(event, "error")
                 again = f"{event.get('attempt')} of {event.get('max_retries')}"
                 yield Step("text", detail=f"the provider answered {event.get('error_status')}; retry {again}", error=True)
             case "assistant", _:
@@ -71,21 +72,21 @@ class Transcript:
         return Finished(failure=failure, message=message, requests=len(self._used) or None, model=self._model)
 
     def _assistant(self, event: Mapping[str, Any]) -> Iterator[Event]:
-        message = _mapping(event, "message")
-        self._error = _word(event, "error")
+        message = mapping(event, "message")
+        self._error = word(event, "error")
         if message.get("model") == _SYNTHETIC:
             return
         if not event.get("parent_tool_use_id"):
-            self._model = _word(message, "model")
-        tokens, key = tokens_of(message.get("usage")), _word(message, "id")
+            self._model = word(message, "model")
+        tokens, key = tokens_of(message.get("usage")), word(message, "id")
         if tokens is not None and key not in self._used:
             self._used[key] = tokens
-            yield Used(tokens, model=_word(message, "model"))
+            yield Used(tokens, model=word(message, "model"))
         for block in _blocks(message):
             if block.get("type") == "text":
-                yield Step("text", detail=one_line(_word(block, "text")))
+                yield Step("text", detail=one_line(word(block, "text")))
             elif block.get("type") in {"tool_use", "server_tool_use"}:
-                yield Step("tool", name=_word(block, "name"), detail=_shown(_mapping(block, "input")))
+                yield Step("tool", name=word(block, "name"), detail=_shown(mapping(block, "input")))
 
     def _result(self, event: Mapping[str, Any]) -> Iterator[Event]:
         tokens = _total(event)
@@ -101,19 +102,19 @@ class Transcript:
             cost_usd=dollars_of(event.get("total_cost_usd")),
             requests=len(self._used) or None,
             model=self._model,
-            text=_word(event, "result"),
+            text=word(event, "result"),
         )
 
     def _failure(self, event: Mapping[str, Any]) -> tuple[str | None, str]:
         """The kind of failure and its words; None and "" for success."""
-        known = _BY_SUBTYPE.get(_word(event, "subtype"))
+        known = _BY_SUBTYPE.get(word(event, "subtype"))
         if known is not None:
             errors = event.get("errors")
             details = "; ".join(str(error) for error in errors) if isinstance(errors, list) else ""
             return known[0], f"{known[1]}: {details}" if details else known[1]
         if event.get("is_error") is not True:
             return None, ""
-        words = _word(event, "result") or "Claude Code reported an error without words"
+        words = word(event, "result") or "Claude Code reported an error without words"
         status = event.get("api_error_status")
         if isinstance(status, int):
             return kind_of_status(status), words
@@ -126,16 +127,16 @@ class Transcript:
 
 
 def _results(event: Mapping[str, Any]) -> Iterator[Event]:
-    for block in _blocks(_mapping(event, "message")):
+    for block in _blocks(mapping(event, "message")):
         if block.get("type") == "tool_result":
             content = block.get("content")
-            first = content if isinstance(content, str) else next((_word(part, "text") for part in _sequence(content)), "")
+            first = content if isinstance(content, str) else next((word(part, "text") for part in records(content)), "")
             yield Step("result", detail=one_line(first), error=block.get("is_error") is True)
 
 
 def _total(event: Mapping[str, Any]) -> Tokens | None:
     """All tokens of the run: per model where that is told (sub-agents and housekeeping included), else the conversation's."""
-    models = [tokens_of(usage) for usage in _mapping(event, "modelUsage").values()]
+    models = [tokens_of(usage) for usage in mapping(event, "modelUsage").values()]
     known = [tokens for tokens in models if tokens is not None]
     return sum(known, Tokens()) if known else tokens_of(event.get("usage"))
 
@@ -154,19 +155,5 @@ def _shown(values: Mapping[str, Any]) -> str:
     return one_line(", ".join(sorted(values)))
 
 
-def _word(values: Mapping[str, Any], key: str) -> str:
-    found = values.get(key)
-    return found if isinstance(found, str) else ""
-
-
-def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = values.get(key)
-    return found if isinstance(found, dict) else {}
-
-
-def _sequence(value: object) -> Sequence[Mapping[str, Any]]:
-    return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
-
-
 def _blocks(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return _sequence(message.get("content"))
+    return records(message.get("content"))

@@ -163,10 +163,15 @@ class Child:
         return self._transport.get_returncode()
 
     @property
+    def errors(self) -> tuple[str, ...]:
+        """The lines of its standard error that say something, or the last of them where there are many."""
+        lines = self._protocol.errors.decode("utf-8", "replace").splitlines()
+        return tuple(line.strip() for line in lines if line.strip())
+
+    @property
     def last_error(self) -> str:
         """The last line of its standard error that says something."""
-        lines = self._protocol.errors.decode("utf-8", "replace").splitlines()
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return self.errors[-1] if self.errors else ""
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # gone, or not ours to end (a set-uid child)

@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "run": "Run a plan's pending units, each on its model.",
     "status": "Budgets, what is running, what was spent lately.",
     "report": "What was spent, by tier, type and model, and what routing saved.",
+    "why": "A unit's whole story: signals, decision, attempts, evidence, costs.",
+    "rate": "Say that a unit's model was over, under or ok.",
     "models": "The models there are: tier, window, price, and which may take part.",
     "preferences": "The effective preferences and where each value comes from.",
     "doctor": "Look for what is missing or wrong, and name the fix.",

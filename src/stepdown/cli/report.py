@@ -4,12 +4,15 @@ from pathlib import Path
 
 import click
 
+from stepdown.catalog import Catalog
 from stepdown.cli.arguments import TREE
 from stepdown.cli.screen import color, complain, print_json, width
 from stepdown.cli.workspace import Workspace, import_past, open_workspace
 from stepdown.errors import LedgerError
 from stepdown.ledger import Ledger, open_ledger
+from stepdown.policy import DEFAULT_POLICY
 from stepdown.report.spending import render_text, spending_report
+from stepdown.savings import learned_costs
 
 
 @click.command("report", short_help="What was spent, and what routing saved.")
@@ -21,13 +24,22 @@ def command(*, path: Path, everything: bool, json_: bool) -> None:
     workspace = None if everything else open_workspace(path)
     with open_ledger(create=workspace is not None) as ledger:
         notes = () if workspace is None else _past(ledger, workspace)
-        report = spending_report(ledger, None if workspace is None else workspace.plan.project)
+        report = spending_report(
+            ledger, None if workspace is None else workspace.plan.project, learned=_learned(ledger, workspace)
+        )
     for note in notes:
         complain(note)
     if json_:
         print_json(report.as_json())
     else:
         click.echo(render_text(report, width=width() or 100, color=color()))
+
+
+def _learned(ledger: Ledger, workspace: Workspace | None) -> dict[tuple[str, str], float]:
+    """What the ceilings are known to need, in US dollars; models of a project's own only where it is that project's report."""
+    catalog = Catalog.load() if workspace is None else workspace.catalog
+    policy = DEFAULT_POLICY if workspace is None else workspace.preferences.policy
+    return learned_costs(ledger.expectations(), catalog.resolve, policy.expectation_minimum)
 
 
 def _past(ledger: Ledger, workspace: Workspace) -> tuple[str, ...]:

@@ -1,26 +1,33 @@
-"""``stepdown run``: a plan's pending units, one after another, each on its model."""
+"""``stepdown run``: a plan's pending units, one after another, each verified, each stepped up once if it fails."""
 
 import asyncio
-import os
 import signal
+import sys
+import time
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
 import click
 
 from stepdown.agents import AGENTS, open_agent
-from stepdown.agents.port import Agent, Step
+from stepdown.agents.port import Agent
 from stepdown.cli.arguments import TREE
-from stepdown.cli.receipts import reason, shown
+from stepdown.cli.keys import RatingKeys
+from stepdown.cli.progress import Screen, heading, summary
 from stepdown.cli.screen import complain, say
 from stepdown.cli.workspace import Workspace, import_past, open_workspace
-from stepdown.decision import Decision
-from stepdown.dispatch.loop import Dispatcher, Done, run_plan, selected
+from stepdown.dispatch.checks import checks_of
+from stepdown.dispatch.dispatcher import Dispatcher
+from stepdown.dispatch.lock import only_run
+from stepdown.dispatch.loop import run_plan, selected
+from stepdown.dispatch.resume import settle_left_behind
 from stepdown.errors import AgentError
 from stepdown.ledger import Ledger, open_ledger
+from stepdown.ledger.open import home
 from stepdown.plans.source import pending
-from stepdown.report.money import dollars
 from stepdown.units import Unit
+
+_CONSENT = "verification commands"
 
 
 @click.command("run", short_help="Run a plan's pending units, each on its model.")
@@ -29,12 +36,25 @@ from stepdown.units import Unit
 @click.option("--only", metavar="ID", default="", help="Just the unit with this id.")
 @click.option("--max-units", type=click.IntRange(min=1), help="At most so many units.")
 @click.option("--dry-run", is_flag=True, help="Say what would run; start nothing.")
+@click.option("--yes", is_flag=True, help="Run the commands that the plan names for verification, without asking.")
 @click.option("--assume", type=TREE, metavar="FILE", help="Preferences to use instead of the project's own.")
 @click.option("--steps", is_flag=True, help="Show every step of the agent.")
 def command(
-    *, path: Path, agent_name: str, only: str, max_units: int | None, dry_run: bool, assume: Path | None, steps: bool
+    *,
+    path: Path,
+    agent_name: str,
+    only: str,
+    max_units: int | None,
+    dry_run: bool,
+    yes: bool,
+    assume: Path | None,
+    steps: bool,
 ) -> None:
-    """Run the pending units of the plan at PATH in order, each on the model decided for it. Stops at the first that fails."""
+    """Run the pending units of the plan at PATH in order, each on the model decided for it.
+
+    What a unit did is verified; when it failed, the work tree is put back and it runs once more, a tier higher. Stopped with
+    ctrl-C, or killed, it goes on where it was when it is called again. It stops at the first unit that fails for good.
+    """
     workspace = open_workspace(path, assume=assume)
     agent = open_agent(agent_name, workspace.preferences)
     if dry_run:
@@ -44,12 +64,13 @@ def command(
     missing = agent.check()
     if missing:
         raise AgentError(missing)
-    selected(pending(workspace.plan.units()), only)  # a mistyped id is said before anything is written
-    with open_ledger() as ledger:
+    waiting = selected(pending(workspace.plan.units()), only)  # a mistyped id is said before anything is written
+    with only_run(workspace.plan.project, home() / "locks"), open_ledger() as ledger:
         for note in import_past(ledger, workspace):
             complain(note)
+        allowed = _commands_allowed(workspace, ledger, waiting, yes=yes)
         try:
-            failed = asyncio.run(_run(workspace, agent, ledger, only, max_units, steps=steps))
+            failed = asyncio.run(_run(workspace, agent, ledger, only, max_units, allowed=allowed, steps=steps))
         except (asyncio.CancelledError, BrokenPipeError) as error:
             # Another signal than ctrl-C, or nobody reads what we print: stopped before everything was done all the same.
             raise KeyboardInterrupt from error
@@ -57,17 +78,68 @@ def command(
         raise SystemExit(1)
 
 
-async def _run(workspace: Workspace, agent: Agent, ledger: Ledger, only: str, max_units: int | None, *, steps: bool) -> bool:
+async def _run(
+    workspace: Workspace,
+    agent: Agent,
+    ledger: Ledger,
+    only: str,
+    max_units: int | None,
+    *,
+    allowed: bool,
+    steps: bool,
+) -> bool:
     """Run, print, sum up; whether a unit failed."""
-    dispatcher = Dispatcher(workspace.router, agent, ledger, workspace.plan, prompts=prompt_directories(workspace.root))
+    prompts = prompt_directories(workspace.root)
+    dispatcher = Dispatcher(workspace.router, agent, ledger, workspace.plan, prompts=prompts, commands_allowed=allowed)
     _end_like_ctrl_c()
-    screen = Screen(len(pending(workspace.plan.units())), steps=steps)
     async with AsyncExitStack() as stack:
         if isinstance(agent, AbstractAsyncContextManager):
             await stack.enter_async_context(agent)
-        results = [done async for done in run_plan(dispatcher, only=only, max_units=max_units, watcher=screen)]
+        say(*await settle_left_behind(dispatcher))
+        if dispatcher.tree.note:
+            complain(dispatcher.tree.note)
+        keys = stack.enter_context(RatingKeys(ledger, workspace.plan.project))
+        screen = Screen(len(pending(workspace.plan.units())), steps=steps, offer=keys.offer)
+        running = run_plan(dispatcher, only=only, max_units=max_units, watcher=screen, go_on=_go_on)
+        results = []
+        async for done in running:
+            screen.done(done)
+            results.append(done)
     say(*summary(results))
-    return any(done.outcome.failure for done in results)
+    return any(done.failed and not done.unit.is_hook for done in results)
+
+
+def _go_on(why: str) -> bool:
+    """Ask whether to run over a full budget; without a terminal nobody is there to say yes."""
+    if not sys.stdin.isatty():
+        return False
+    return click.confirm(f"{why}. Go on over budget until this run ends?", default=False)
+
+
+def _commands_allowed(workspace: Workspace, ledger: Ledger, waiting: list[Unit], *, yes: bool) -> bool:
+    """Whether commands that a plan or a project's file names may run: said before, said now, or asked once per project."""
+    preferences, project = workspace.preferences, workspace.plan.project
+    trusted = preferences.trust_plan_commands and preferences.origins.get("trust_plan_commands", "~").startswith("~")
+    if yes or trusted or _CONSENT in ledger.consents(project):
+        return True
+    named = dict.fromkeys(check.what for unit in waiting for check in checks_of(unit, preferences) if check.asks)
+    if not named:
+        return False
+    say(f"The plan names {len(named)} commands that verify its work:", *(f"    {text}" for text in list(named)[:_SHOWN]))
+    if len(named) > _SHOWN:
+        say(f"    ... and {len(named) - _SHOWN} more")
+    if preferences.trust_plan_commands:
+        say("(trust_plan_commands counts in your own preferences, ~/.gsd/PREFERENCES.md; a project cannot vouch for itself.)")
+    if not sys.stdin.isatty():
+        say("They will not run without your word: --yes. What only they could check will be unverified.", "")
+        return False
+    if click.confirm("Run them in this project, now and later?", default=False):
+        ledger.consent(project, _CONSENT, time.time())
+        return True
+    return False
+
+
+_SHOWN = 12
 
 
 def _end_like_ctrl_c() -> None:
@@ -80,8 +152,7 @@ def _end_like_ctrl_c() -> None:
 
 def prompt_directories(root: Path) -> tuple[Path, ...]:
     """Where a user's own prompt templates are looked for, the strongest first."""
-    home = Path(os.environ.get("STEPDOWN_HOME") or Path.home() / ".stepdown")
-    return (root / ".gsd" / "stepdown" / "prompts", home / "prompts")
+    return (root / ".gsd" / "stepdown" / "prompts", home() / "prompts")
 
 
 def _dry_run(dispatcher: Dispatcher, only: str, max_units: int | None) -> None:
@@ -89,66 +160,3 @@ def _dry_run(dispatcher: Dispatcher, only: str, max_units: int | None) -> None:
     for unit in waiting:
         say(*heading(unit, dispatcher.decide(unit)))
     say(f"{len(waiting)} units would run; nothing was started.")
-
-
-def heading(unit: Unit, decision: Decision, position: str = "") -> tuple[str, str]:
-    """The two lines that open a unit on the screen: badge, model, unit; and why."""
-    model = decision.model or "the agent's own model"
-    head = f"{position}{shown(decision).tier.badge} {model}  {unit.type} {unit.id}".rstrip()
-    return f"{head}: {unit.title}" if unit.title else head, f"{' ' * len(position)}    {reason(decision)}"
-
-
-class Screen:
-    """Plain lines, as things happen."""
-
-    def __init__(self, total: int, *, steps: bool) -> None:
-        self._total = total
-        self._number = 0
-        self._steps = steps
-
-    def starts(self, unit: Unit, decision: Decision) -> None:
-        """Say which unit runs, on what, why."""
-        self._number += 1
-        self._total = max(self._total, self._number)
-        say(*heading(unit, decision, f"{self._number:>3}  "))
-
-    def step(self, unit: Unit, step: Step) -> None:  # noqa: ARG002  (the port's signature)
-        """Show a step, where asked for."""
-        if self._steps:
-            say(f"         {'!' if step.error else '·'} {step.kind} {step.name} {step.detail}".rstrip())
-
-    def ends(self, done: Done) -> None:
-        """Say how it went and what it cost."""
-        outcome = done.outcome
-        tokens = "unknown" if outcome.tokens is None else f"{outcome.tokens.total:,}"
-        how = "done" if outcome.failure is None else f"FAILED ({outcome.failure}): {outcome.message};"
-        cost = f"{dollars(outcome.cost_usd)}"
-        if done.decision.downgraded:
-            cost += f" (at the ceiling {dollars(outcome.ceiling_cost_usd, estimated=True)})"
-        note = f"; not written: {', '.join(done.missing)}" if done.missing and outcome.failure is None else ""
-        say(f"         {how} in {done.seconds:.1f} s, {done.steps} steps, {tokens} tokens, {cost}{note}")
-
-
-def summary(results: list[Done]) -> list[str]:
-    """What was spent and what the ceiling would have cost."""
-    if not results:
-        return ["Nothing is pending."]
-    failed = [done for done in results if done.outcome.failure]
-    spent = [done.outcome.cost_usd for done in results if done.outcome.cost_usd is not None]
-    compared = [
-        (done.outcome.cost_usd, done.outcome.ceiling_cost_usd)
-        for done in results
-        if done.outcome.cost_usd is not None and done.outcome.ceiling_cost_usd is not None
-    ]
-    down = sum(done.decision.downgraded for done in results)
-    lines = ["", f"{len(results) - len(failed)} units done, {down} of them on less than their ceiling."]
-    unpriced = len(results) - len(spent)
-    lines.append(f"Spent {dollars(sum(spent))}" + (f", and {unpriced} units of unknown cost." if unpriced else "."))
-    if compared:
-        cost, ceiling = sum(cost for cost, _ in compared), sum(ceiling for _, ceiling in compared)
-        share = f", {1 - cost / ceiling:.0%} less" if ceiling > 0 else ""
-        lines.append(
-            f"At the ceiling's prices the same tokens would have cost {dollars(ceiling, estimated=True)}{share} (estimated)."
-        )
-    lines += [f"Failed: {done.unit.type} {done.unit.id}: {done.outcome.message}" for done in failed]
-    return lines

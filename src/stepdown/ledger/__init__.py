@@ -7,27 +7,33 @@ from stepdown.ledger.open import ledger_location, open_ledger
 from stepdown.ledger.port import (
     Attempt,
     Block,
+    Cap,
     Evidence,
     Expectation,
     Ledger,
     Line,
     Outcome,
     PlanMeter,
+    Rating,
     Record,
     Spent,
+    Use,
 )
 
 __all__ = [
     "Attempt",
     "Block",
+    "Cap",
     "Evidence",
     "Expectation",
     "Ledger",
     "Line",
     "Outcome",
     "PlanMeter",
+    "Rating",
     "Record",
     "Spent",
+    "Use",
     "ledger_location",
     "open_ledger",
 ]

@@ -10,13 +10,16 @@ from stepdown.errors import LedgerError
 from stepdown.ledger.port import (
     Attempt,
     Block,
+    Cap,
     Evidence,
     Expectation,
     Line,
     Outcome,
     PlanMeter,
+    Rating,
     Record,
     Spent,
+    Use,
 )
 from stepdown.ledger.rules import (
     accepted_attempt,
@@ -25,11 +28,15 @@ from stepdown.ledger.rules import (
     accepted_import,
     accepted_meter,
     accepted_outcome,
+    accepted_rating,
+    accepted_use,
+    check_cap,
     check_group,
+    check_time,
     clean,
     day_name,
     day_of,
-    evidence_order,
+    newest_evidence,
 )
 from stepdown.units import Tokens
 
@@ -51,25 +58,51 @@ class MemoryLedger:
         self._evidence: dict[tuple[object, ...], Evidence] = {}
         self._blocks: dict[str, Block] = {}
         self._meters: dict[tuple[str, str], PlanMeter] = {}
+        self._ratings: list[Rating] = []
+        self._consents: set[tuple[str, str]] = set()
+        self._said: set[str] = set()
 
-    def begin(self, attempt: Attempt) -> int:
+    def begin(self, attempt: Attempt, *, caps: Sequence[Cap] = ()) -> int:
         """See `Ledger.begin`."""
-        return self._add(accepted_attempt(attempt), "run")
+        accepted = accepted_attempt(attempt)
+        for cap in caps:
+            check_cap(cap, self.spent(accepted.project, since=cap.since).usd, accepted)
+        return self._add(accepted, "run")
+
+    def note_use(self, attempt_id: int, use: Use) -> None:
+        """See `Ledger.note_use`."""
+        accepted = accepted_use(use)
+        self._records[attempt_id] = msgspec.structs.replace(self._running(attempt_id), so_far=accepted)
 
     def settle(self, attempt_id: int, outcome: Outcome) -> None:
         """See `Ledger.settle`."""
         accepted = accepted_outcome(outcome)
-        record = self._records.get(attempt_id)
-        if record is None:
-            raise LedgerError(f"there is no attempt {attempt_id} in the ledger")
-        if record.outcome is not None:
-            raise LedgerError(f"attempt {attempt_id} has ended already")
-        self._records[attempt_id] = msgspec.structs.replace(record, outcome=accepted)
+        self._records[attempt_id] = msgspec.structs.replace(self._running(attempt_id), outcome=accepted)
 
     def records(self, project: str | None = None, *, limit: int | None = None) -> Sequence[Record]:
         """See `Ledger.records`."""
         newest = sorted(self._of(project), key=lambda record: (record.attempt.started, record.id), reverse=True)
         return newest if limit is None else newest[: max(0, limit)]
+
+    def unfinished(self, project: str | None = None) -> Sequence[Record]:
+        """See `Ledger.unfinished`."""
+        return [record for record in reversed(self.records(project)) if record.outcome is None]
+
+    def of_unit(self, project: str, unit_id: str) -> Sequence[Record]:
+        """See `Ledger.of_unit`."""
+        return [record for record in reversed(self.records(project)) if record.attempt.unit_id == clean(unit_id)]
+
+    def recent_use(self, pattern: str, *, limit: int = 200) -> Sequence[Use]:
+        """See `Ledger.recent_use`."""
+        used = [
+            Use(tokens=outcome.tokens, requests=outcome.requests or 0, cost_usd=outcome.cost_usd)
+            for record in self.records()
+            if record.attempt.pattern == clean(pattern)
+            and (outcome := record.outcome) is not None
+            and outcome.failure is None
+            and outcome.tokens is not None
+        ]
+        return used[: max(0, limit)]
 
     def spent(self, project: str | None = None, *, since: float = 0.0) -> Spent:
         """See `Ledger.spent`."""
@@ -79,7 +112,9 @@ class MemoryLedger:
                 continue
             attempts += 1
             if record.outcome is None:
-                usd += record.attempt.reserved_usd
+                usd += max(record.attempt.reserved_usd, record.so_far.cost_usd or 0.0)
+                tokens += record.so_far.tokens.total
+                requests += record.so_far.requests
                 continue
             usd += record.outcome.cost_usd or 0.0
             unpriced += record.outcome.cost_usd is None
@@ -110,16 +145,36 @@ class MemoryLedger:
             key = (event.pattern, event.tier, event.at, event.project, event.unit_id, event.source)
             self._evidence.setdefault(key, event)
 
-    def evidence(self, *, limit: int = 50) -> Mapping[str, Sequence[Evidence]]:
+    def evidence(self, *, limit: int = 50, rating_weight: float = 2.0) -> Mapping[str, Sequence[Evidence]]:
         """See `Ledger.evidence`."""
-        groups: defaultdict[tuple[str, str], list[Evidence]] = defaultdict(list)
-        for event in self._evidence.values():
-            groups[event.pattern, event.tier.value].append(event)
-        patterns: defaultdict[str, list[Evidence]] = defaultdict(list)
-        for (pattern, _), events in groups.items():
-            newest = sorted(events, key=evidence_order, reverse=True)[: max(0, limit)]
-            patterns[pattern].extend(newest)
-        return {pattern: tuple(sorted(events, key=evidence_order)) for pattern, events in patterns.items() if events}
+        return newest_evidence(self._evidence.values(), self.ratings(), limit=limit, rating_weight=rating_weight)
+
+    def rate(self, rating: Rating) -> None:
+        """See `Ledger.rate`."""
+        self._ratings.append(accepted_rating(rating))
+
+    def ratings(self, project: str | None = None) -> Sequence[Rating]:
+        """See `Ledger.ratings`."""
+        held: dict[tuple[str, str, str], Rating] = {}
+        for rating in reversed(self._ratings):
+            held.setdefault((rating.project, rating.unit_type, rating.unit_id), rating)
+        return [rating for rating in held.values() if project is None or rating.project == clean(project)]
+
+    def consent(self, project: str, what: str, at: float) -> None:
+        """See `Ledger.consent`."""
+        check_time("at", at)
+        self._consents.add((clean(project), clean(what)))
+
+    def consents(self, project: str) -> frozenset[str]:
+        """See `Ledger.consents`."""
+        return frozenset(what for agreed, what in self._consents if agreed == clean(project))
+
+    def first_time(self, key: str, at: float) -> bool:
+        """See `Ledger.first_time`."""
+        check_time("at", at)
+        is_new = clean(key) not in self._said
+        self._said.add(clean(key))
+        return is_new
 
     def block(self, block: Block) -> None:
         """See `Ledger.block`."""
@@ -173,6 +228,14 @@ class MemoryLedger:
         attempt_id = len(self._records) + 1
         self._records[attempt_id] = Record(id=attempt_id, attempt=attempt, source=source)
         return attempt_id
+
+    def _running(self, attempt_id: int) -> Record:
+        record = self._records.get(attempt_id)
+        if record is None:
+            raise LedgerError(f"there is no attempt {attempt_id} in the ledger")
+        if record.outcome is not None:
+            raise LedgerError(f"attempt {attempt_id} has ended already")
+        return record
 
     def _of(self, project: str | None) -> list[Record]:
         wanted = None if project is None else clean(project)

@@ -46,7 +46,7 @@ def open_ledger(
 
 def ledger_location(environ: Mapping[str, str] = os.environ) -> str:
     """The address of the user's own ledger, whether or not there is one yet."""
-    return environ.get("STEPDOWN_LEDGER") or str(_home(environ) / "ledger.db")
+    return environ.get("STEPDOWN_LEDGER") or str(home(environ) / "ledger.db")
 
 
 def _memory() -> Ledger:
@@ -62,7 +62,7 @@ def _user_home(environ: Mapping[str, str]) -> Path:
         raise LedgerError("there is no home directory for the ledger: set STEPDOWN_LEDGER to a file") from error
 
 
-def _home(environ: Mapping[str, str]) -> Path:
+def home(environ: Mapping[str, str] = os.environ) -> Path:
     """The directory for what stepdown keeps itself."""
     named = environ.get("STEPDOWN_HOME")
     return _expanded(named, environ) if named else _user_home(environ) / ".stepdown"

@@ -114,10 +114,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
-    """What passed in a span of time. `usd` counts settled costs and reservations of attempts still running.
+    """What passed in a span of time: what ended with what it used, what still runs with what it used so far.
 
     Attributes:
-        usd: US dollars of attempts whose cost is known, and what is reserved.
+        usd: US dollars of attempts whose cost is known; of one that runs its reservation, or what it used where that is more.
         tokens: all kinds together.
         requests: requests to providers.
         unpriced: attempts whose cost is unknown, so that `usd` can be read honestly.
@@ -264,7 +264,8 @@ class Ledger(Protocol):
         """Record that an attempt starts, with its reservation; its id.
 
         What is spent, what others have reserved and this reservation are added up and compared with `caps` in the same
-        transaction, so that parallel units cannot overspend together.
+        transaction, so that parallel units cannot overspend together. An attempt that reserves nothing, since its cost is not
+        known, fits as long as the cap is not reached.
 
         Raises:
             BudgetError: the reservation does not fit into one of `caps`; nothing was recorded.
@@ -272,7 +273,11 @@ class Ledger(Protocol):
         ...
 
     def note_use(self, attempt_id: int, use: Use) -> None:
-        """Remember what a running attempt has used so far, all of it; a crash then loses at most the request under way."""
+        """Remember what a running attempt has used so far, all of it; a crash then loses at most the request under way.
+
+        Raises:
+            LedgerError: there is no such attempt, or it has ended.
+        """
         ...
 
     def unfinished(self, project: str | None = None) -> Sequence[Record]:
@@ -288,7 +293,11 @@ class Ledger(Protocol):
         ...
 
     def rate(self, rating: Rating) -> None:
-        """Record a rating; it replaces the unit's earlier one."""
+        """Record a rating; it replaces the unit's earlier one, which the ledger keeps as history.
+
+        Raises:
+            LedgerError: its word is none of the three.
+        """
         ...
 
     def ratings(self, project: str | None = None) -> Sequence[Rating]:
@@ -331,8 +340,13 @@ class Ledger(Protocol):
         """Append events; one that is there already (same pattern, tier, unit, source and time) is not added twice."""
         ...
 
-    def evidence(self, *, limit: int = 50) -> Mapping[str, Sequence[Evidence]]:
-        """Per pattern, the newest `limit` events of each tier, the oldest first."""
+    def evidence(self, *, limit: int = 50, rating_weight: float = 2.0) -> Mapping[str, Sequence[Evidence]]:
+        """Per pattern, the newest `limit` events of each tier, the oldest first.
+
+        The ratings that hold are among them, each as one event of source ``rating`` that weighs `rating_weight`
+        (``policy.rating_weight``): ``under`` is a failure at the tier the unit ended on, ``ok`` a success at it, ``over`` a
+        success one tier below it, or at light where there is none below.
+        """
         ...
 
     def block(self, block: Block) -> None:

@@ -3,20 +3,25 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from stepdown.ledger.port import Attempt, Evidence, Line, Outcome, Record
+import msgspec
+
+from stepdown.ledger.port import Attempt, Evidence, Line, Outcome, Rating, Record, Use
 from stepdown.units import Tier, Tokens
 
 ATTEMPT: Final = (
     "project, unit_type, unit_id, title, tier, model, ceiling, downgraded, reason, decision, pattern, agent, started, "
-    "reserved_usd, expected_input, expected_output, expected_cache_read, expected_cache_write"
+    "reserved_usd, expected_input, expected_output, expected_cache_read, expected_cache_write, key, run, number, cause"
 )
-"""The columns of an `Attempt`: 18."""
+"""The columns of an `Attempt`: 22."""
 OUTCOME: Final = (
     "finished, failure, message, verified, input, output, cache_read, cache_write, cost_usd, cost_source, "
-    "ceiling_cost_usd, requests"
+    "ceiling_cost_usd, requests, evidence, kept"
 )
-"""The columns of an `Outcome`: 12, all NULL while the attempt runs."""
+"""The columns of an `Outcome`: 14; `finished` is NULL while the attempt runs."""
+USE: Final = "so_far_input, so_far_output, so_far_cache_read, so_far_cache_write, so_far_requests, so_far_usd"
+"""The columns of a `Use`: 6."""
 EVIDENCE: Final = "pattern, tier, at, project, unit_id, source, model, success, weight"
+RATING: Final = "project, unit_type, unit_id, word, tier, pattern, model, at"
 LINE: Final = (
     "sum(attempts), sum(failed), sum(unverified), sum(downgraded), sum(unpriced), total(usd), total(ceiling_usd), "
     "total(comparable_usd), sum(input), sum(output), sum(cache_read), sum(cache_write)"
@@ -36,6 +41,7 @@ def attempt_values(attempt: Attempt) -> Values:
         *(attempt.ceiling, attempt.downgraded, attempt.reason, attempt.decision, attempt.pattern, attempt.agent),
         *(attempt.started, attempt.reserved_usd),
         *(expected.input, expected.output, expected.cache_read, expected.cache_write),
+        *(attempt.key, attempt.run, attempt.number, attempt.cause),
     )
 
 
@@ -46,7 +52,14 @@ def outcome_values(outcome: Outcome) -> Values:
     return (
         *(outcome.finished, outcome.failure, outcome.message, outcome.verified, *tokens),
         *(outcome.cost_usd, outcome.cost_source, outcome.ceiling_cost_usd, outcome.requests),
+        *(msgspec.json.encode(outcome.evidence).decode() if outcome.evidence else "", outcome.kept),
     )
+
+
+def use_values(use: Use) -> Values:
+    """In the order of `USE`."""
+    used = use.tokens
+    return (used.input, used.output, used.cache_read, used.cache_write, use.requests, use.cost_usd)
 
 
 def evidence_values(event: Evidence) -> Values:
@@ -55,9 +68,28 @@ def evidence_values(event: Evidence) -> Values:
     return (*key, event.model, event.success, event.weight)
 
 
+def rating_values(rating: Rating) -> Values:
+    """In the order of `RATING`."""
+    unit = (rating.project, rating.unit_type, rating.unit_id)
+    return (*unit, rating.word, rating.tier.value, rating.pattern, rating.model, rating.at)
+
+
 def record_of(row: Row) -> Record:
-    """From ``id, source``, `ATTEMPT`, `OUTCOME`."""
-    return Record(id=row[0], source=row[1], attempt=_attempt(row[2:20]), outcome=_outcome(row[20:]))
+    """From ``id, source``, `ATTEMPT`, `OUTCOME`, `USE`."""
+    return Record(id=row[0], source=row[1], attempt=_attempt(row[2:24]), outcome=_outcome(row[24:38]), so_far=use_of(row[38:]))
+
+
+def use_of(row: Row) -> Use:
+    """From the four token counts, requests and US dollars."""
+    return Use(tokens=tokens_of(row), requests=row[4] or 0, cost_usd=row[5])
+
+
+def rating_of(row: Row) -> Rating:
+    """From `RATING`."""
+    project, unit_type, unit_id, word, tier, pattern, model, at = row
+    return Rating(
+        project=project, unit_type=unit_type, unit_id=unit_id, word=word, tier=Tier(tier), pattern=pattern, model=model, at=at
+    )
 
 
 def line_of(key: str, row: Row) -> Line:
@@ -100,7 +132,7 @@ def tokens_of(row: Row) -> Tokens:
 
 def _attempt(row: Row) -> Attempt:
     project, unit_type, unit_id, title, tier, model, ceiling, downgraded, reason, decision, pattern, agent, *rest = row
-    started, reserved_usd, *expected = rest
+    started, reserved_usd, *expected, key, run, number, cause = rest
     return Attempt(
         project=project,
         unit_type=unit_type,
@@ -117,11 +149,15 @@ def _attempt(row: Row) -> Attempt:
         started=started,
         reserved_usd=reserved_usd,
         expected=tokens_of(expected),
+        key=key,
+        run=run,
+        number=number,
+        cause=cause,
     )
 
 
 def _outcome(row: Row) -> Outcome | None:
-    finished, failure, message, verified, *tokens, cost_usd, cost_source, ceiling_cost_usd, requests = row
+    finished, failure, message, verified, *tokens, cost_usd, cost_source, ceiling_cost_usd, requests, evidence, kept = row
     if finished is None:
         return None
     return Outcome(
@@ -134,4 +170,6 @@ def _outcome(row: Row) -> Outcome | None:
         ceiling_cost_usd=ceiling_cost_usd,
         requests=requests,
         finished=finished,
+        evidence=msgspec.json.decode(evidence, type=tuple[str, ...]) if evidence else (),
+        kept=kept,
     )

@@ -6,17 +6,21 @@ every later sum is refused at the door.
 
 import datetime as dt
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from stepdown.errors import LedgerError
-from stepdown.ledger.port import Attempt, Block, Evidence, Outcome, PlanMeter
-from stepdown.units import Tokens
+from stepdown.errors import BudgetError, LedgerError
+from stepdown.ledger.port import Attempt, Block, Cap, Evidence, Outcome, PlanMeter, Rating, Use
+from stepdown.units import Tier, Tokens
 
 GROUPS: Final = ("tier", "type", "model", "agent", "project", "day")
 """What `Ledger.breakdown` groups by."""
+
+RATINGS: Final = ("over", "under", "ok")
+"""What a rating says: a lower tier would have done, it was too weak, it was right."""
 
 SECONDS_PER_DAY: Final = 86_400
 LAST_SECOND: Final = 253_402_300_799
@@ -37,7 +41,13 @@ _ATTEMPT_TEXTS: Final = (
     "decision",
     "pattern",
     "agent",
+    "key",
+    "run",
+    "cause",
 )
+_RATING_TEXTS: Final = ("project", "unit_type", "unit_id", "pattern", "model")
+_ROUNDING: Final = 1e-9
+"""US dollars by which a cap may be missed: thirty times ten cents are three dollars, also in binary."""
 
 
 def clean(text: str) -> str:
@@ -74,11 +84,28 @@ def accepted_attempt(attempt: Attempt) -> Attempt:
     Raises:
         LedgerError: a time, an amount or a count that no attempt can have.
     """
-    _check_time("started", attempt.started)
+    check_time("started", attempt.started)
     _check_money("reserved_usd", attempt.reserved_usd)
     _check_tokens("expected", attempt.expected)
+    _check_count("number", attempt.number)
     changed = {name: clean(text) for name in _ATTEMPT_TEXTS if not (text := getattr(attempt, name)).isascii()}
     return msgspec.structs.replace(attempt, **changed) if changed else attempt
+
+
+def check_cap(cap: Cap, spent_usd: float, attempt: Attempt) -> None:
+    """Raises `BudgetError` where an attempt's reservation does not fit into `cap`.
+
+    Args:
+        cap: the limit.
+        spent_usd: what is spent or reserved of it, in US dollars.
+        attempt: what is to start.
+    """
+    reserved = attempt.reserved_usd
+    full = spent_usd >= cap.usd - _ROUNDING
+    if not full and spent_usd + reserved <= cap.usd + _ROUNDING:
+        return
+    used = f"{cap.name} has no room: {_dollars(spent_usd)} of {_dollars(cap.usd)} are spent or reserved"
+    raise BudgetError(f"{used} and this unit is expected to cost {_dollars(reserved)}" if reserved else used)
 
 
 def accepted_outcome(outcome: Outcome) -> Outcome:
@@ -87,7 +114,7 @@ def accepted_outcome(outcome: Outcome) -> Outcome:
     Raises:
         LedgerError: a time, an amount or a count that no outcome can have.
     """
-    _check_time("finished", outcome.finished)
+    check_time("finished", outcome.finished)
     if outcome.cost_usd is not None:
         _check_money("cost_usd", outcome.cost_usd)
     if outcome.ceiling_cost_usd is not None:
@@ -101,7 +128,18 @@ def accepted_outcome(outcome: Outcome) -> Outcome:
         message=clean(outcome.message),
         failure=None if outcome.failure is None else clean(outcome.failure),
         cost_source=clean(outcome.cost_source),
+        evidence=tuple(map(clean, outcome.evidence)),
+        kept=clean(outcome.kept),
     )
+
+
+def accepted_use(use: Use) -> Use:
+    """The use as a ledger keeps it; `LedgerError` for an impossible amount or count."""
+    _check_tokens("tokens", use.tokens)
+    _check_count("requests", use.requests)
+    if use.cost_usd is not None:
+        _check_money("cost_usd", use.cost_usd)
+    return use
 
 
 def accepted_import(project: str, source: str, records: Sequence[tuple[Attempt, Outcome]]) -> list[tuple[Attempt, Outcome]]:
@@ -120,7 +158,7 @@ def accepted_import(project: str, source: str, records: Sequence[tuple[Attempt, 
 
 def accepted_evidence(event: Evidence) -> Evidence:
     """The event as a ledger keeps it; `LedgerError` for an impossible time or weight."""
-    _check_time("at", event.at)
+    check_time("at", event.at)
     _check_money("weight", event.weight)
     return msgspec.structs.replace(
         event,
@@ -132,24 +170,74 @@ def accepted_evidence(event: Evidence) -> Evidence:
     )
 
 
+def accepted_rating(rating: Rating) -> Rating:
+    """The rating as a ledger keeps it; `LedgerError` for an impossible time or an unknown word."""
+    check_time("at", rating.at)
+    if rating.word not in RATINGS:
+        raise LedgerError(f"a rating is one of {', '.join(RATINGS)}, not '{rating.word}'")
+    return msgspec.structs.replace(rating, **{name: clean(getattr(rating, name)) for name in _RATING_TEXTS})
+
+
+def rating_event(rating: Rating, weight: float) -> Evidence:
+    """What a rating says as evidence; see `Ledger.evidence`. Of a model only where it speaks about the one that was used."""
+    tier = rating.tier.below if rating.word == "over" else rating.tier
+    return Evidence(
+        at=rating.at,
+        pattern=rating.pattern,
+        tier=tier,
+        model=rating.model if tier is rating.tier else "",
+        success=rating.word != "under",
+        weight=weight,
+        source="rating",
+        project=rating.project,
+        unit_id=rating.unit_id,
+    )
+
+
+def newest_evidence(
+    events: Iterable[Evidence], ratings: Iterable[Rating], *, limit: int, rating_weight: float
+) -> Mapping[str, Sequence[Evidence]]:
+    """What `Ledger.evidence` answers.
+
+    Args:
+        events: everything recorded; of each pattern and tier the newest `limit` are enough.
+        ratings: those that hold.
+        limit: how many events of each pattern and tier are wanted.
+        rating_weight: what a rating weighs.
+    """
+    groups: defaultdict[tuple[str, Tier], list[Evidence]] = defaultdict(list)
+    for event in (*events, *(rating_event(rating, rating_weight) for rating in ratings)):
+        groups[event.pattern, event.tier].append(event)
+    patterns: defaultdict[str, list[Evidence]] = defaultdict(list)
+    for (pattern, _), members in groups.items():
+        patterns[pattern].extend(sorted(members, key=evidence_order, reverse=True)[: max(0, limit)])
+    return {pattern: tuple(sorted(members, key=evidence_order)) for pattern, members in patterns.items() if members}
+
+
 def accepted_block(block: Block) -> Block:
     """The block as a ledger keeps it; `LedgerError` for an impossible time."""
-    _check_time("until", block.until)
+    check_time("until", block.until)
     return msgspec.structs.replace(block, model=clean(block.model), reason=clean(block.reason))
 
 
 def accepted_meter(meter: PlanMeter) -> PlanMeter:
     """The meter as a ledger keeps it; `LedgerError` for an impossible time or fraction."""
-    _check_time("at", meter.at)
+    check_time("at", meter.at)
     _check_money("used", meter.used)
     if meter.resets is not None:
-        _check_time("resets", meter.resets)
+        check_time("resets", meter.resets)
     return msgspec.structs.replace(meter, provider=clean(meter.provider), window=clean(meter.window))
 
 
-def _check_time(name: str, seconds: float) -> None:
+def check_time(name: str, seconds: float) -> None:
+    """Raises `LedgerError` for what is no time."""
     if not 0 <= seconds <= LAST_SECOND:  # NaN fails this too
         raise LedgerError(f"{name} is no time: {seconds} (seconds since the epoch are expected)")
+
+
+def _dollars(amount: float) -> str:
+    """``$24.10``; as many digits as a small amount needs to be told from nothing."""
+    return f"${amount:,.2f}" if amount >= 0.1 or not amount else "$" + f"{amount:.6f}".rstrip("0").ljust(4, "0")
 
 
 def _check_money(name: str, amount: float) -> None:

@@ -4,67 +4,54 @@
 import contextlib
 import sqlite3
 import threading
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
 from stepdown.errors import LedgerError
+from stepdown.ledger import attempts
 from stepdown.ledger.database import Database, roll_back
 from stepdown.ledger.port import (
     Attempt,
     Block,
+    Cap,
     Evidence,
     Expectation,
     Line,
     Outcome,
     PlanMeter,
+    Rating,
     Record,
     Spent,
+    Use,
 )
 from stepdown.ledger.rows import (
-    ATTEMPT,
     EVIDENCE,
     LINE,
-    OUTCOME,
-    attempt_values,
+    RATING,
     event_of,
     evidence_values,
     line_of,
-    outcome_values,
-    record_of,
+    rating_of,
+    rating_values,
     tokens_of,
 )
 from stepdown.ledger.rules import (
-    LAST_SECOND,
-    SECONDS_PER_DAY,
     accepted_attempt,
     accepted_block,
     accepted_evidence,
     accepted_import,
     accepted_meter,
     accepted_outcome,
+    accepted_rating,
+    accepted_use,
     check_group,
+    check_time,
     clean,
-    evidence_order,
+    newest_evidence,
 )
 
-_BEGIN: Final = f"INSERT INTO attempts ({ATTEMPT}, source) VALUES (?{', ?' * 18}) ON CONFLICT DO NOTHING"
-_SETTLE: Final = f"UPDATE attempts SET ({OUTCOME}) = (?{', ?' * 11}) WHERE id = ? AND finished IS NULL"
-_RECORDS: Final = f"SELECT id, source, {ATTEMPT}, {OUTCOME} FROM attempts"
-_SPENT_WHOLE_DAYS: Final = (
-    "SELECT total(usd), sum(input + output + cache_read + cache_write), sum(requests), sum(unpriced), sum(attempts) FROM sums "
-    f"WHERE grouped_by = 'day' AND key >= date(? * {SECONDS_PER_DAY}, 'unixepoch')"
-)
-_SPENT_FINISHED: Final = (
-    "SELECT total(cost_usd), sum(input + output + cache_read + cache_write), sum(requests), sum(cost_usd IS NULL), count(*) "
-    "FROM attempts WHERE finished IS NOT NULL AND started >= ? AND started < ?"
-)
-# Without being told, SQLite reads the project's whole past in search of the few attempts that run.
-_SPENT_RUNNING: Final = (
-    "SELECT total(reserved_usd), 0, 0, 0, count(*) FROM attempts INDEXED BY attempts_running "
-    "WHERE finished IS NULL AND started >= ?"
-)
+_HELD: Final = f"SELECT {RATING} FROM ratings_that_hold"
 
 
 class SqliteLedger:
@@ -90,50 +77,54 @@ class SqliteLedger:
         """The file."""
         return self._database.path
 
-    def begin(self, attempt: Attempt) -> int:
+    def begin(self, attempt: Attempt, *, caps: Sequence[Cap] = ()) -> int:
         """See `Ledger.begin`."""
         accepted = accepted_attempt(attempt)
         with self._writing() as connection:
-            return _insert(connection, accepted, "run")
+            attempts.check_caps(connection, accepted, caps)
+            return attempts.insert(connection, accepted, "run")
+
+    def note_use(self, attempt_id: int, use: Use) -> None:
+        """See `Ledger.note_use`."""
+        accepted = accepted_use(use)
+        with self._writing() as connection:
+            attempts.note_use(connection, attempt_id, accepted)
 
     def settle(self, attempt_id: int, outcome: Outcome) -> None:
         """See `Ledger.settle`."""
         accepted = accepted_outcome(outcome)
         with self._writing() as connection:
-            if _settle(connection, attempt_id, accepted):
-                return
-            known = connection.execute("SELECT 1 FROM attempts WHERE id = ?", (attempt_id,)).fetchone()
-            if known:
-                raise LedgerError(f"attempt {attempt_id} has ended already")
-            raise LedgerError(f"there is no attempt {attempt_id} in the ledger")
+            attempts.settle(connection, attempt_id, accepted)
 
     def records(self, project: str | None = None, *, limit: int | None = None) -> Sequence[Record]:
         """See `Ledger.records`."""
-        where, values = _of_project(project, "WHERE")
-        most = -1 if limit is None else max(0, limit)
         with self._reading() as connection:
-            rows = connection.execute(f"{_RECORDS} {where} ORDER BY started DESC, id DESC LIMIT ?", (*values, most))
-            return [record_of(row) for row in rows]
+            return attempts.newest(connection, project, limit)
+
+    def unfinished(self, project: str | None = None) -> Sequence[Record]:
+        """See `Ledger.unfinished`."""
+        with self._reading() as connection:
+            return attempts.unfinished(connection, project)
+
+    def of_unit(self, project: str, unit_id: str) -> Sequence[Record]:
+        """See `Ledger.of_unit`."""
+        with self._reading() as connection:
+            return attempts.of_unit(connection, project, unit_id)
+
+    def recent_use(self, pattern: str, *, limit: int = 200) -> Sequence[Use]:
+        """See `Ledger.recent_use`."""
+        with self._reading() as connection:
+            return attempts.recent_use(connection, pattern, limit)
 
     def spent(self, project: str | None = None, *, since: float = 0.0) -> Spent:
         """See `Ledger.spent`."""
-        # Whole days come from the sums, only the day in which the span begins is read attempt by attempt.
-        start = min(max(since, 0.0), LAST_SECOND + 1.0)
-        first_day = -int(-start // SECONDS_PER_DAY)
-        also, values = _of_project(project, "AND")
         with self._reading() as connection:
-            parts = [
-                connection.execute(f"{_SPENT_WHOLE_DAYS} {also}", (first_day, *values)).fetchone(),
-                connection.execute(f"{_SPENT_FINISHED} {also}", (start, first_day * SECONDS_PER_DAY, *values)).fetchone(),
-                connection.execute(f"{_SPENT_RUNNING} {also}", (start, *values)).fetchone(),
-            ]
-        usd, tokens, requests, unpriced, attempts = (sum(part or 0 for part in column) for column in zip(*parts, strict=True))
-        return Spent(usd=usd, tokens=tokens, requests=requests, unpriced=unpriced, attempts=attempts)
+            return attempts.spent(connection, project, since)
 
     def breakdown(self, by: str, project: str | None = None) -> Sequence[Line]:
         """See `Ledger.breakdown`."""
         check_group(by)
-        also, values = _of_project(project, "AND")
+        also, values = attempts.of_project(project, "AND")
         # Every way of grouping holds every attempt, so any of them can be added up by project.
         way, key = ("tier", "project") if by == "project" else (by, "key")
         query = f"SELECT {key}, {LINE} FROM sums WHERE grouped_by = ? {also} GROUP BY {key}"
@@ -160,18 +151,50 @@ class SqliteLedger:
         with self._writing() as connection:
             connection.executemany(query, rows)
 
-    def evidence(self, *, limit: int = 50) -> Mapping[str, Sequence[Evidence]]:
+    def evidence(self, *, limit: int = 50, rating_weight: float = 2.0) -> Mapping[str, Sequence[Evidence]]:
         """See `Ledger.evidence`."""
-        patterns: defaultdict[str, list[Evidence]] = defaultdict(list)
         newest = (
             f"SELECT {EVIDENCE} FROM evidence "
             "WHERE pattern = ? AND tier = ? ORDER BY at DESC, project DESC, unit_id DESC, source DESC LIMIT ?"
         )
+        events: list[Evidence] = []
         with self._reading() as connection:
             for pattern, tier in connection.execute("SELECT DISTINCT pattern, tier FROM evidence").fetchall():
-                rows = connection.execute(newest, (pattern, tier, max(0, limit)))
-                patterns[pattern].extend(event_of(row) for row in rows)
-        return {pattern: tuple(sorted(events, key=evidence_order)) for pattern, events in patterns.items() if events}
+                events.extend(map(event_of, connection.execute(newest, (pattern, tier, max(0, limit)))))
+            ratings = [rating_of(row) for row in connection.execute(_HELD)]
+        return newest_evidence(events, ratings, limit=limit, rating_weight=rating_weight)
+
+    def rate(self, rating: Rating) -> None:
+        """See `Ledger.rate`."""
+        values = rating_values(accepted_rating(rating))
+        with self._writing() as connection:
+            connection.execute(f"INSERT INTO ratings ({RATING}) VALUES (?{', ?' * 7})", values)
+
+    def ratings(self, project: str | None = None) -> Sequence[Rating]:
+        """See `Ledger.ratings`."""
+        where, values = attempts.of_project(project, "WHERE")
+        with self._reading() as connection:
+            return [rating_of(row) for row in connection.execute(f"{_HELD} {where} ORDER BY id DESC", values)]
+
+    def consent(self, project: str, what: str, at: float) -> None:
+        """See `Ledger.consent`."""
+        check_time("at", at)
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT INTO consents VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (clean(project), clean(what), at)
+            )
+
+    def consents(self, project: str) -> frozenset[str]:
+        """See `Ledger.consents`."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT what FROM consents WHERE project = ?", (clean(project),))
+            return frozenset(what for (what,) in rows)
+
+    def first_time(self, key: str, at: float) -> bool:
+        """See `Ledger.first_time`."""
+        check_time("at", at)
+        with self._writing() as connection:
+            return connection.execute("INSERT INTO said VALUES (?, ?) ON CONFLICT DO NOTHING", (clean(key), at)).rowcount == 1
 
     def block(self, block: Block) -> None:
         """See `Ledger.block`."""
@@ -219,9 +242,9 @@ class SqliteLedger:
         accepted = accepted_import(project, source, records)
         with self._writing() as connection:
             for attempt, outcome in accepted:
-                attempt_id = _insert(connection, attempt, source)
+                attempt_id = attempts.insert(connection, attempt, source)
                 if attempt_id:
-                    _settle(connection, attempt_id, outcome)
+                    attempts.settle(connection, attempt_id, outcome)
                     new += 1
         return new
 
@@ -264,19 +287,3 @@ class SqliteLedger:
             except BaseException:
                 roll_back(connection)
                 raise
-
-
-def _of_project(project: str | None, word: str) -> tuple[str, tuple[str, ...]]:
-    """The condition that leaves one project's rows, and its values."""
-    return ("", ()) if project is None else (f"{word} project = ?", (clean(project),))
-
-
-def _insert(connection: sqlite3.Connection, attempt: Attempt, source: str) -> int:
-    """The new attempt's id; 0 where it was imported before."""
-    cursor = connection.execute(_BEGIN, (*attempt_values(attempt), source))
-    return (cursor.lastrowid or 0) if cursor.rowcount else 0
-
-
-def _settle(connection: sqlite3.Connection, attempt_id: int, outcome: Outcome) -> bool:
-    """Whether there was such an attempt, still running."""
-    return connection.execute(_SETTLE, (*outcome_values(outcome), attempt_id)).rowcount == 1

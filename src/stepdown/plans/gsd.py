@@ -119,6 +119,13 @@ class GsdPlan:
             path = str(Path(_home(tree, place, names), name))
         return (Path(os.path.relpath(path, self.project)).as_posix(),)
 
+    def beside(self, unit: Unit, name: str) -> Path:
+        """A task's file stands in ``tasks/`` with the task's id in front, a slice's and a milestone's in their directory."""
+        parts = unit.id.split("/")
+        kind = ("complete-milestone", "complete-slice", "execute-task")[min(len(parts), 3) - 1]
+        (summary,) = self.outputs(Unit(kind, unit.id)) or (f"{self.root.name}/SUMMARY.md",)
+        return Path(self.project, summary).parent / (f"{parts[2]}-{name}" if len(parts) > 2 else name)
+
     def mark_done(self, unit: Unit) -> None:
         """Tick a task in its slice plan, or on `complete-slice` the slice in its roadmap. Other units have no box.
 

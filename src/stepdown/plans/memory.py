@@ -1,6 +1,7 @@
 """A plan that lives in memory: the plain twin of `GsdPlan`, for tests and for plans that come from somewhere else."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -42,6 +43,10 @@ class MemoryPlan:
     def outputs(self, unit: Unit) -> tuple[str, ...]:
         """The files given for the unit's id."""
         return self._outputs.get(unit.id, ())
+
+    def beside(self, unit: Unit, name: str) -> Path:
+        """In the project, with the unit's id in front."""
+        return Path(self.project, f"{unit.id.replace('/', '-')}-{name}")
 
     def mark_done(self, unit: Unit) -> None:
         """Note that the unit of this type and id is done.

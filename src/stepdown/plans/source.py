@@ -1,6 +1,7 @@
 """The `PlanSource` port: where units come from, and where it is noted that one is done."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Protocol
 
 from stepdown.units import Unit
@@ -35,6 +36,10 @@ class PlanSource(Protocol):
 
         For a task this is its summary; the files of its ``## Expected Output`` are signals, not plan files.
         """
+        ...
+
+    def beside(self, unit: Unit, name: str) -> Path:
+        """Where a file called `name` of this unit's own belongs: what hooks write and look for (GSD's places)."""
         ...
 
     def mark_done(self, unit: Unit) -> None:

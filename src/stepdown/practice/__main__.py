@@ -17,7 +17,7 @@ async def _serve(port: int, log_file: Path | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with PracticeProvider(port=port, log_file=log_file) as provider:
-        click.echo(f"practice provider: {provider.url} (Anthropic Messages; no key, no model, nothing spent)")
+        click.echo(f"practice provider: {provider.url} (Anthropic Messages, OpenAI Responses; no key, no model, nothing spent)")
         sys.stdout.flush()
         await stopped.wait()
 
@@ -28,7 +28,7 @@ async def _serve(port: int, log_file: Path | None) -> None:
     "--log", "log_file", type=click.Path(dir_okay=False, path_type=Path), help="Append each request as a line of JSON."
 )
 def main(port: int, log_file: Path | None) -> None:
-    """Serve Anthropic Messages on loopback, scripted: for trying things without a key."""
+    """Serve Anthropic Messages and OpenAI Responses on loopback, scripted: for trying things without a key."""
     with contextlib.suppress(KeyboardInterrupt):
         try:
             asyncio.run(_serve(port, log_file))

@@ -14,8 +14,9 @@ from stepdown.agents.failures import kind_of_status, one_line
 from stepdown.agents.port import Event, Finished, Job, Started, Step, Used
 from stepdown.agents.usage import tokens_of
 from stepdown.practice import tools
+from stepdown.practice.app import ATTEMPT, used
 from stepdown.practice.provider import PracticeProvider
-from stepdown.preferences.schema import Preferences
+from stepdown.preferences.schema import Preferences, ProviderSettings
 from stepdown.units import Tokens
 
 _MODEL: Final = "practice"
@@ -23,6 +24,9 @@ _MODEL: Final = "practice"
 
 _MOST_REQUESTS: Final = 20
 """Tool rounds before it gives up; the scripted model needs three."""
+
+_ASKING: Final = aiohttp.ClientTimeout(total=15.0)
+"""Time for the question what an attempt was billed for; the provider itself may wait a few seconds of it."""
 
 _CACHED: Final = {"type": "ephemeral"}
 
@@ -87,11 +91,39 @@ class PracticeAgent:
                     yield event
             yield conversation.finished
 
+    async def used(self, attempt: str) -> tuple[Tokens, int] | None:
+        """What the provider billed an attempt for, and in how many requests, by what it was told in STEPDOWN_ATTEMPT.
+
+        None where that cannot be known: the provider has gone, it is not a practice provider, or it was this agent's own in
+        a program that has ended.
+        """
+        if not self._base_url:
+            known = any(served.attempt == attempt for served in self.provider.log)
+            return used(self.provider.log, attempt) if attempt and known else None
+        if not attempt:
+            return None
+        url = f"{self._base_url.rstrip('/')}/practice/usage"
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=_ASKING) as session,
+                session.get(url, params={"attempt": attempt}) as response,
+            ):
+                bill = msgspec.json.decode(await response.read(), type=_Bill) if response.status == 200 else None
+        except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        return None if bill is None else (bill.tokens, bill.requests)
+
 
 def from_preferences(preferences: Preferences, base_url: str) -> PracticeAgent:
-    """The practice agent; the preferences have nothing to say to it."""
-    del preferences
-    return PracticeAgent(base_url=base_url)
+    """The practice agent; ``providers.practice.base_url`` names a practice provider that is not its own."""
+    return PracticeAgent(base_url=base_url or preferences.providers.get("practice", ProviderSettings()).base_url)
+
+
+class _Bill(msgspec.Struct):
+    """What ``GET /practice/usage`` answers."""
+
+    requests: int
+    tokens: Tokens
 
 
 class _Failed(Exception):  # noqa: N818 - it carries a `Finished`, it is not an error of the program
@@ -214,9 +246,11 @@ def _read(status: int, raw: bytes) -> Mapping[str, Any]:
 
 
 def _named(job: Job) -> dict[str, str]:
-    """The headers that declare the unit, where its id can stand in one."""
-    plain = job.unit.id.isascii() and job.unit.type.isascii()
-    return {"x-stepdown-unit": job.unit.type, "x-stepdown-unit-id": job.unit.id} if plain and job.unit.id else {}
+    """The headers that declare the attempt and the unit, where their ids can stand in one."""
+    named = {ATTEMPT: job.env.get("STEPDOWN_ATTEMPT", "")}
+    if job.unit.id.isascii() and job.unit.type.isascii():
+        named |= {"x-stepdown-unit": job.unit.type, "x-stepdown-unit-id": job.unit.id} if job.unit.id else {}
+    return {name: value for name, value in named.items() if value and value.isascii() and value.isprintable()}
 
 
 def _prompt(job: Job) -> str:

@@ -1,4 +1,6 @@
-"""The practice provider: a real HTTP server on loopback that speaks Anthropic Messages, needs no key and costs nothing.
+"""The practice provider: a real HTTP server on loopback that needs no key and costs nothing.
+
+It speaks Anthropic Messages and OpenAI Responses.
 
 ```python
 async with PracticeProvider() as provider:
@@ -152,6 +154,7 @@ class PracticeProvider:
             models=self._models,
             context=self._context,
             closing=self._closing,
+            moved=asyncio.Event(),
         )
         config = uvicorn.Config(
             application(desk),

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -11,13 +11,13 @@ import msgspec
 from stepdown.ledger.port import Ledger, Outcome, Record
 from stepdown.report.money import count, dollars, share
 from stepdown.report.tables import Column, clip, one_line, styled, table, text_width
-from stepdown.savings import Savings, savings
+from stepdown.savings import Savings, runs, savings, stepped_up, succeeded
 from stepdown.units import Tokens
 
 _MEASURED: Final = "measured"
 _ESTIMATED: Final = "estimated"
 _UNKNOWN: Final = "unknown"
-_ATTEMPTS, _TOKENS, _SHARE = 1, 3, 5
+_UNITS, _ATTEMPTS, _TOKENS, _SHARE = 1, 2, 4, 6
 """Columns of the bill that a narrow terminal can do without."""
 _NAME_CELLS: Final = 16
 """Terminal cells that the first column of the bill needs to say something."""
@@ -46,6 +46,7 @@ class SpendingLine(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         key: what they share; ``unknown`` where the ledger does not know it.
+        units: how many units they belong to. One that stepped up stands in the lines of two tiers.
         attempts: how many.
         failed: how many of them failed.
         unverified: how many successes nothing checked.
@@ -55,6 +56,7 @@ class SpendingLine(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     key: str
+    units: int
     attempts: int
     failed: int
     unverified: int
@@ -70,9 +72,13 @@ class SpendingReport(msgspec.Struct, frozen=True, kw_only=True):
         project: whose; "" is all projects.
         first: when the first attempt started; None where there is none.
         last: when the last one started or ended.
+        units: units that were attempted, running ones too.
         running: attempts that have not ended, or whose process died.
         reserved_usd: what is set aside for those.
         total: all finished attempts.
+        failures: attempts that failed, by kind (SPEC 8), the most frequent first.
+        stepped_up: how often a unit was given to a stronger model after a quality failure.
+        rescued: how often that unit then succeeded.
         counterfactual: what the ceiling would have cost for the runs of `savings`.
         tiers: per tier, dearest first.
         types: per unit type, dearest first.
@@ -85,9 +91,13 @@ class SpendingReport(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     first: float | None
     last: float | None
+    units: int
     running: int
     reserved_usd: float
     total: SpendingLine
+    failures: dict[str, int]
+    stepped_up: int
+    rescued: int
     counterfactual: Amount
     tiers: tuple[SpendingLine, ...]
     types: tuple[SpendingLine, ...]
@@ -122,13 +132,18 @@ def spending_report(
     finished = [(record, record.outcome) for record in records if record.outcome is not None]
     running = [record for record in records if record.outcome is None]
     saved = savings(records, learned=learned)
+    stepped = [run for run in runs(records) if stepped_up(run)]
     return SpendingReport(
         project=project or "",
         first=min((record.attempt.started for record in records), default=None),
         last=max((record.outcome.finished if record.outcome else record.attempt.started for record in records), default=None),
+        units=_units(records),
         running=len(running),
         reserved_usd=sum(record.attempt.reserved_usd for record in running),
         total=_line("total", finished),
+        failures=dict(Counter(outcome.failure for _, outcome in finished if outcome.failure is not None).most_common()),
+        stepped_up=len(stepped),
+        rescued=sum(map(succeeded, stepped)),
         counterfactual=Amount(
             usd=saved.counterfactual_usd if saved.runs or not saved.unknown else None,
             provenance=_ESTIMATED if saved.runs or not saved.unknown else _UNKNOWN,
@@ -182,6 +197,7 @@ def _line(key: str, finished: Sequence[tuple[Record, Outcome]]) -> SpendingLine:
     outcomes = [outcome for _, outcome in finished]
     return SpendingLine(
         key=key or _UNKNOWN,
+        units=_units(record for record, _ in finished),
         attempts=len(finished),
         failed=sum(outcome.failure is not None for outcome in outcomes),
         unverified=sum(outcome.failure is None and outcome.verified is None for outcome in outcomes),
@@ -189,6 +205,10 @@ def _line(key: str, finished: Sequence[tuple[Record, Outcome]]) -> SpendingLine:
         tokens=sum((outcome.tokens for outcome in outcomes if outcome.tokens is not None), Tokens()),
         spent=_spent(outcomes),
     )
+
+
+def _units(records: Iterable[Record]) -> int:
+    return len({(record.attempt.project, record.attempt.unit_type, record.attempt.unit_id) for record in records})
 
 
 def _spent(outcomes: Sequence[Outcome]) -> Amount:
@@ -215,7 +235,9 @@ def _heading(report: SpendingReport) -> str:
     period = first if first == last else f"{first} to {last}"
     imported = sum(number for source, number in report.sources.items() if source != "run")
     origin = f", {imported} of them imported" if imported and "run" in report.sources else ", imported" if imported else ""
-    return f"Spending of {name or report.project}, {period}: {_counted(sum(report.sources.values()), 'attempt')}{origin}"
+    number = sum(report.sources.values())
+    work = _counted(number, "attempt") + (f" at {_counted(report.units, 'unit')}" if report.units < number else "")
+    return f"Spending of {name or report.project}, {period}: {work}{origin}"
 
 
 def _bill(report: SpendingReport, width: int, rows: int, *, color: bool) -> list[str]:
@@ -227,13 +249,14 @@ def _bill(report: SpendingReport, width: int, rows: int, *, color: bool) -> list
         if not lines or all(line.key == _UNKNOWN for line in lines):
             continue
         shown = lines if len(lines) <= rows else lines[: rows - 1]
-        cells.append([title, *[""] * 6])
+        cells.append([title, *[""] * 7])
         cells.extend(_cells(line, report.total, f"  {line.key}") for line in shown)
         if len(shown) < len(lines):
             cells.append(_cells(_rest(lines[len(shown) :]), report.total, f"  {len(lines) - len(shown)} more"))
     cells.append(_cells(report.total, report.total, "Total"))
     columns = [
         Column(shrinks=True),
+        Column(title="units", right=True),
         Column(title="attempts", right=True),
         Column(title="failed", right=True, style="red"),
         Column(title="tokens", right=True),
@@ -242,10 +265,12 @@ def _bill(report: SpendingReport, width: int, rows: int, *, color: bool) -> list
         Column(title="no price", right=True, style="yellow"),
     ]
     # Columns with nothing to say in any line are left out, and what a narrow terminal has no room for goes the same way.
-    titles = [column.title for column in columns]
+    widths = [max(text_width(row[i]) for row in [[column.title for column in columns], *cells]) for i in range(len(columns))]
     used = [i for i, _ in enumerate(columns) if any(row[i] for row in cells)]
-    for dispensable in (_SHARE, _TOKENS, _ATTEMPTS):
-        if _NAME_CELLS + sum(2 + max(text_width(row[i]) for row in [titles, *cells]) for i in used[1:]) > width:
+    if all(row[_UNITS] == row[_ATTEMPTS] for row in cells):
+        used.remove(_UNITS)
+    for dispensable, name in ((_UNITS, widths[0]), (_SHARE, _NAME_CELLS), (_TOKENS, _NAME_CELLS), (_ATTEMPTS, _NAME_CELLS)):
+        if name + sum(2 + widths[i] for i in used[1:]) > width:
             used = [i for i in used if i != dispensable]
     return table([columns[i] for i in used], [[row[i] for i in used] for row in cells], width=width, color=color)
 
@@ -256,6 +281,7 @@ def _rest(lines: Sequence[SpendingLine]) -> SpendingLine:
     sources = {line.spent.provenance for line in lines if line.spent.usd is not None}
     return SpendingLine(
         key="",
+        units=sum(line.units for line in lines),
         attempts=sum(line.attempts for line in lines),
         failed=sum(line.failed for line in lines),
         unverified=sum(line.unverified for line in lines),
@@ -272,6 +298,7 @@ def _rest(lines: Sequence[SpendingLine]) -> SpendingLine:
 def _cells(line: SpendingLine, total: SpendingLine, name: str) -> list[str]:
     return [
         name,
+        str(line.units),
         str(line.attempts),
         str(line.failed or ""),
         count(line.tokens.total),
@@ -295,7 +322,7 @@ def _summary(report: SpendingReport, width: int, *, color: bool) -> list[str]:
             [
                 "Lost to failed attempts",
                 dollars(saved.failed_usd, estimated=True),
-                f"{_counted(saved.escalated, 'unit')} stepped up",
+                "by models below the ceiling" if saved.failed_usd else "none",
             ],
             [
                 "Lost to cache",
@@ -303,6 +330,11 @@ def _summary(report: SpendingReport, width: int, *, color: bool) -> list[str]:
                 "caches written anew" if saved.cache_usd else "none measured",
             ],
         ]
+    if report.failures:
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in report.failures.items())
+        rows.append(["Failed attempts", f"{report.total.failed:,}", kinds])
+    if report.stepped_up:
+        rows.append(["Stepped up", f"{report.stepped_up:,}", f"{report.rescued:,} of them then succeeded"])
     columns = [Column(), Column(right=True, style="bold"), Column(shrinks=True, style="dim")]
     lines = table(columns, rows, width=width, color=color)
     if "run" in report.sources:

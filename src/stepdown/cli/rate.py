@@ -1,0 +1,113 @@
+"""``stepdown rate``: the user's word on a finished unit, and what follows from it."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import click
+import msgspec
+
+from stepdown.cli.arguments import TREE
+from stepdown.cli.recorded import attempts_at, is_finished, last_finished, project_at
+from stepdown.cli.screen import say
+from stepdown.decision import Decision
+from stepdown.errors import UsageError
+from stepdown.learning import adjust, relevant
+from stepdown.ledger import Evidence, Rating, Record, open_ledger
+from stepdown.ledger.rules import RATINGS, rating_event
+from stepdown.policy import Policy
+from stepdown.preferences import load_preferences
+from stepdown.units import Tier, type_defaults
+
+
+@click.command("rate", short_help="Say that a unit's model was over, under or ok.")
+@click.argument("word", metavar="over|under|ok", type=click.Choice(RATINGS))
+@click.argument("unit", metavar="[UNIT]", nargs=-1)
+@click.option("--project", type=TREE, default=".", help="Whose unit; default: here.")
+def command(*, word: str, unit: tuple[str, ...], project: Path) -> None:
+    """Rate the model of a finished unit: it was more than the work needed (over), too weak for it (under), or right (ok).
+
+    UNIT is an id, or a type and an id; without it, the unit that finished last. A unit has one rating: the last one counts.
+    """
+    name = project_at(project)
+    preferences = load_preferences(Path(name))
+    policy = preferences.policy
+    with open_ledger(create=False) as ledger:
+        attempts = attempts_at(ledger, name, " ".join(unit)) if unit else last_finished(ledger, name)
+        rating = rating_of(attempts, word, time.time())
+        ledger.rate(rating)
+        evidence = ledger.evidence(limit=policy.evidence_window, rating_weight=policy.rating_weight)
+    say(*consequence(rating, start_of(attempts), evidence, policy))
+    if not preferences.dynamic_routing.enabled:
+        say("Routing is off, so nothing follows from it yet (dynamic_routing.enabled).")
+
+
+def rating_of(attempts: Sequence[Record], word: str, at: float) -> Rating:
+    """The rating of a unit by its attempts, the oldest first: it speaks about the last one.
+
+    Raises:
+        UsageError: the unit has not finished, or the ledger does not know on which tier it ran.
+    """
+    last = attempts[-1]
+    attempt = last.attempt
+    name = f"{attempt.unit_type} {attempt.unit_id}"
+    if last.outcome is None:
+        raise UsageError(f"{name} has not finished: it is running, or its process died (`stepdown run` takes it up again)")
+    if not is_finished(last):
+        raise UsageError(f"{name} was stopped before it finished ({last.outcome.failure}); `stepdown run` takes it up again")
+    if attempt.tier is None:
+        raise UsageError(f"{name} cannot be rated: the ledger does not know on which tier it ran (it is from {last.source})")
+    return Rating(
+        project=attempt.project,
+        unit_type=attempt.unit_type,
+        unit_id=attempt.unit_id,
+        word=word,
+        tier=attempt.tier,
+        pattern=attempt.pattern or attempt.unit_type,
+        model=attempt.model,
+        at=at,
+    )
+
+
+def start_of(attempts: Sequence[Record]) -> Tier:
+    """The tier such a unit starts from before anything is learned: what its last decision says it is, else its type's."""
+    try:
+        return msgspec.json.decode(attempts[-1].attempt.decision, type=Decision).classification.tier
+    except msgspec.DecodeError:
+        return type_defaults(attempts[-1].attempt.unit_type)[1]
+
+
+def consequence(rating: Rating, start: Tier, evidence: Mapping[str, Sequence[Evidence]], policy: Policy) -> Iterator[str]:
+    """What a rating counts as, and where the next similar unit starts.
+
+    Args:
+        rating: as it was given.
+        start: where such a unit starts before anything is learned.
+        evidence: everything known, the rating included.
+        policy: the thresholds.
+    """
+    event = rating_event(rating, policy.rating_weight)
+    kind = "success" if event.success else "failure"
+    counted = f"{event.weight:g} {kind}{'' if event.weight == 1 else 'es' if event.success else 's'}"
+    yield (
+        f"{rating.unit_type} {rating.unit_id} rated {rating.word}: counts as {counted} at {event.tier} for {rating.pattern}"
+        + (", the lowest tier there is" if rating.word == "over" and rating.tier is event.tier else "")
+    )
+    known = relevant(rating.pattern, evidence)
+    now = adjust(rating.pattern, start, known, policy)
+    more, then = _until_it_moves(event, start, known, policy)
+    more, then = _until_it_moves(event, start, known, policy)
+    line = f"The next similar unit starts at {now.tier}" + (f": {now.reason}" if now.reason else ", as its plan has it")
+    yield f"{line}; {more} more such rating{'' if more == 1 else 's'} would start it at {then}" if more else line
+
+
+def _until_it_moves(event: Evidence, start: Tier, known: Sequence[Evidence], policy: Policy) -> tuple[int, Tier]:
+    """How many more events like this one, of other units, move the start, and where to; 0 where they never do."""
+    now = adjust(event.pattern, start, known, policy).tier
+    more = list(known)
+    for number in range(1, policy.evidence_window + 1):
+        more.append(msgspec.structs.replace(event, at=event.at + number, unit_id=f"{number}"))
+        moved = adjust(event.pattern, start, more, policy).tier
+        if moved is not now:
+            return number, moved
+    return 0, now

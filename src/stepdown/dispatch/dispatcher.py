@@ -1,0 +1,360 @@
+"""`Dispatcher`: one unit, from its decision to its end, over as many attempts as SPEC section 8 allows.
+
+Each attempt: snapshot the work tree, record the start and reserve, let the agent work while it is watched, verify what it did,
+tick the box or put the tree back, record the end. What follows a failure is `walk`'s to say.
+"""
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from stepdown.agents.port import Agent, Job
+from stepdown.catalog import Model
+from stepdown.classify import pattern
+from stepdown.context import build_context, caps
+from stepdown.decision import Context, Decision, Retry
+from stepdown.dispatch import hooks
+from stepdown.dispatch.checks import checks_of
+from stepdown.dispatch.prompts import build_prompt, name_of
+from stepdown.dispatch.tally import Tally
+from stepdown.dispatch.trial import Done, Quiet, Trial, Watcher, broken_off, work
+from stepdown.dispatch.verify import Verdict, program_finder, verify
+from stepdown.dispatch.walk import Go, Stop, Tried, Walk, tier_run
+from stepdown.dispatch.watch import Usage, Watch, limits_for
+from stepdown.dispatch.worktree import open_tree
+from stepdown.errors import BudgetError, LedgerError, WorkTreeError
+from stepdown.ledger.port import Attempt, Block, Evidence, Ledger, Outcome
+from stepdown.plans.memory import MemoryPlan
+from stepdown.plans.source import PlanSource
+from stepdown.routing import Router
+from stepdown.units import Unit
+
+_QUIET = Quiet()
+
+
+class Dispatcher:
+    """Runs units, each until it is done or nothing is left to try.
+
+    Args:
+        router: decides.
+        agent: does the work.
+        ledger: remembers.
+        plan: where the units' texts come from and where they are ticked; without one, a unit is all there is to know.
+        workdir: where the work happens; the plan's project if not given.
+        clock: seconds since the epoch.
+        prompts: directories with prompt templates of the user's own, the strongest first.
+        commands_allowed: whether commands that a plan or a project names may be run to verify the work.
+        run: what the ledger calls this run.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        agent: Agent,
+        ledger: Ledger,
+        plan: PlanSource | None = None,
+        *,
+        workdir: Path | None = None,
+        clock: Callable[[], float] = time.time,
+        prompts: tuple[Path, ...] = (),
+        commands_allowed: bool = False,
+        run: str = "",
+    ) -> None:
+        self.router = router
+        self.agent = agent
+        self.ledger = ledger
+        self.plan = plan if plan is not None else MemoryPlan((), project=str((workdir or Path.cwd()).resolve()))
+        self.workdir = Path(self.plan.project) if workdir is None else workdir
+        self.clock = clock
+        self.commands_allowed = commands_allowed
+        self.over_budget = False
+        """Whether the user said to go on with a full budget."""
+        self.tree = open_tree(self.workdir)
+        self._ticks = plan is not None
+        self._prompts = prompts
+        self._run = run or uuid.uuid4().hex
+        self.preferences = router.preferences
+
+    def context(self, *, retry: Retry | None = None, hook_model: str = "") -> Context:
+        """The world as it stands now."""
+        context = build_context(
+            self.ledger,
+            self.preferences,
+            project=self.plan.project,
+            now=self.clock(),
+            providers=self.agent.providers(),
+            agent_model=self.agent.configured_model(self.workdir),
+        )
+        if self.over_budget:
+            context = msgspec.structs.replace(
+                context, meters=tuple(msgspec.structs.replace(meter, hard=False) for meter in context.meters)
+            )
+        return msgspec.structs.replace(context, retry=retry, hook_model=hook_model)
+
+    def decide(self, unit: Unit) -> Decision:
+        """What `unit` would run on now."""
+        return self.router.decide(unit, self.context())
+
+    def run(self, unit: Unit, watcher: Watcher = _QUIET) -> Done:
+        """`dispatch`, for callers without an event loop."""
+        return asyncio.run(self.dispatch(unit, watcher))
+
+    async def dispatch(
+        self,
+        unit: Unit,
+        watcher: Watcher = _QUIET,
+        *,
+        prompt: str = "",
+        writes: tuple[str, ...] | None = None,
+        cause: str = "first",
+        note: str = "",
+    ) -> Done:
+        """Run `unit` until it is done or nothing is left to try.
+
+        Args:
+            unit: what to do.
+            watcher: is told what happens.
+            prompt: what the agent is told, instead of what the plan's files say; for hooks.
+            writes: files it has to write, relative to the work's directory, where that is not the plan's to say.
+            cause: why it runs: ``first``, or ``again`` where a hook asked for it.
+            note: something the agent is told besides.
+
+        Raises:
+            BudgetError: a hard budget is used up, or nothing may serve the unit; nothing was started.
+            AgentError: the agent cannot start.
+            LedgerError: an attempt cannot be recorded.
+        """
+        change = hooks.before(unit, self.preferences.pre_dispatch_hooks, lambda name: self.plan.beside(unit, name).exists())
+        decision = self.router.decide(change.unit, self.context(hook_model=change.model))
+        if change.action == "skip":
+            return Done(unit=unit, decision=decision, outcome=None, skipped=f"skipped by the hook {change.fired[-1]}")
+        if decision.refused:
+            raise BudgetError(f"{unit.type} {unit.id} was not started: {decision.refused}")
+        walk = Walk(
+            self.router.catalog,
+            escalate=self.preferences.dynamic_routing.escalate_on_failure,
+            step_up=lambda retry: self.router.decide(change.unit, self.context(retry=retry)),
+        )
+        history: list[Tried] = []
+        trials: list[Trial] = []
+        following: Go | Stop = Go(decision, decision.ref, cause)
+        while isinstance(following, Go):
+            told = self._told(change, prompt, _before(trials, note))
+            files = self.plan.outputs(change.unit) if writes is None else writes
+            trial = self._begin(change.unit, following, told, files, len(trials) + 1)
+            trials.append(trial)
+            following = await self._carry_out(trial, walk, history, watcher)
+        return self._done(unit, trials, following.reason, change.fired)
+
+    async def _carry_out(self, trial: Trial, walk: Walk, history: list[Tried], watcher: Watcher) -> Go | Stop:
+        """One attempt, from its first event to its last record; what follows it (`Go` or `Stop`)."""
+        try:
+            watcher.starts(trial.unit, trial.decision, trial.cause)
+            trial.end = await work(self.agent, trial, self._note(trial), watcher)
+            trial.missing = tuple(path for path in trial.job.writes if not (self.workdir / path).is_file())
+            trial.verdict = await self._verified(trial)
+            trial.judge()
+        except BaseException as error:
+            trial.end = broken_off(error)
+            self._settle(trial, self._outcome(trial))
+            raise
+        history.append(Tried(trial.decision, trial.ref, trial.tier, trial.end.failure, trial.cause))
+        following = walk.after(history)
+        outcome = self._outcome(trial)
+        if trial.end.failure is None:
+            self._tick(trial.unit)
+        elif isinstance(following, Go):
+            outcome = msgspec.structs.replace(outcome, kept=self._put_back(trial))
+        if trial.end.failure == "rejected":
+            until = self.clock() + self.router.policy.block_seconds
+            self.ledger.block(Block(model=trial.ref, reason=trial.end.message, until=until))
+        self._settle(trial, outcome)
+        self._learn(trial, outcome)
+        watcher.ends(trial.unit, trial.decision, outcome, trial.tally.steps)
+        return following
+
+    # The parts of an attempt.
+
+    def _begin(self, unit: Unit, go: Go, told: str, writes: tuple[str, ...], number: int) -> Trial:
+        """Snapshot, then record the start: a crash after this finds both."""
+        model = self.router.catalog.find_ref(go.model) or self.router.catalog.resolve(go.model)
+        if model is None and go.model:
+            provider, _, name = go.model.rpartition("/") if go.decision.provider else ("", "", go.model)
+            model = Model(id=name, provider=provider)
+        settings = self.preferences.agents.get(self.agent.name)
+        key = uuid.uuid4().hex
+        started = self.clock()
+        name = pattern(unit, go.decision.classification)
+        job = Job(
+            unit=unit,
+            prompt=told,
+            model=model,
+            workdir=self.workdir,
+            writes=writes,
+            timeout=3600.0 if settings is None else settings.timeout,
+            cost_cap=self.preferences.per_unit_cost_cap_usd,
+            env={"STEPDOWN_ATTEMPT": key},
+        )
+        tally = Tally(model, lambda named: self.router.catalog.resolve(named, go.decision.provider))
+        limits = limits_for(unit.type, self._usage(name), self.router.policy)
+        watch = Watch(limits, tally.price, self.router.policy, cost_cap=job.cost_cap)
+        trial = Trial(unit, go, job, tally, watch=watch, pattern=name, tier=tier_run(go.decision, model))
+        trial.snapshot = self.tree.snapshot(f"attempt/{key}")
+        try:
+            hard = () if self.over_budget else caps(self.preferences, started)
+            trial.id = self.ledger.begin(self._attempt(trial, key, number, started), caps=hard)
+        except BaseException:
+            self._release(trial)
+            raise
+        return trial
+
+    def _attempt(self, trial: Trial, key: str, number: int, started: float) -> Attempt:
+        decision = trial.decision
+        ceiling = f"{decision.ceiling_provider}/{decision.ceiling}" if decision.ceiling_provider else decision.ceiling
+        return Attempt(
+            project=self.plan.project,
+            unit_type=trial.unit.type,
+            unit_id=trial.unit.id,
+            title=trial.unit.title,
+            tier=trial.tier,
+            model=trial.ref,
+            ceiling=ceiling,
+            downgraded=bool(ceiling) and trial.ref != ceiling,
+            reason=decision.reason,
+            decision=msgspec.json.encode(decision).decode(),
+            pattern=trial.pattern,
+            agent=self.agent.name,
+            started=started,
+            reserved_usd=decision.expected_cost or 0.0,
+            expected=decision.tokens,
+            key=key,
+            run=self._run,
+            number=number,
+            cause=trial.cause,
+        )
+
+    def _usage(self, name: str) -> list[Usage]:
+        """What the pattern's successful attempts used, as the watch's limits want it; rounds of tools are requests."""
+        used = self.ledger.recent_use(name)
+        return [Usage(steps=use.requests, tokens=use.tokens.total, cost_usd=use.cost_usd) for use in used]
+
+    def _note(self, trial: Trial) -> Callable[[], None]:
+        return lambda: self.ledger.note_use(trial.id, trial.tally.use)
+
+    async def _verified(self, trial: Trial) -> Verdict | None:
+        """What the checks say; None where the attempt failed before there was anything to check."""
+        if trial.end.failure is not None:
+            return None
+        look = (lambda: self.tree.changed(trial.snapshot)) if trial.snapshot is not None else (lambda: None)
+        env = dict(os.environ)
+        checks = checks_of(trial.unit, self.preferences, is_program=program_finder(env), writes=trial.job.writes)
+        return await verify(
+            checks,
+            self.workdir,
+            commands_allowed=self.commands_allowed,
+            finished=trial.end,
+            changed=look(),
+            timeout=self.router.policy.verify_timeout,
+            env=env,
+            look=look,
+        )
+
+    def _put_back(self, trial: Trial) -> str:
+        """The tree as it was before the attempt; the ref that keeps what it had become."""
+        if trial.snapshot is None:
+            return ""
+        try:
+            return self.tree.restore(trial.snapshot, keep_as=f"failed/{trial.job.env['STEPDOWN_ATTEMPT']}")
+        except WorkTreeError as error:
+            trial.noticed.append(f"the work tree could not be put back, so the next attempt starts from here: {error}")
+            return ""
+
+    def _release(self, trial: Trial) -> None:
+        if trial.snapshot is not None:
+            self.tree.release(trial.snapshot)
+
+    def _tick(self, unit: Unit) -> None:
+        if self._ticks:
+            self.plan.mark_done(unit)
+
+    def _outcome(self, trial: Trial) -> Outcome:
+        decision = trial.decision
+        ceiling = self.router.catalog.resolve(decision.ceiling, decision.ceiling_provider) if decision.ceiling else None
+        outcome = trial.tally.outcome(trial.end, ceiling, self.clock())
+        verified = None if trial.verdict is None else trial.verdict.verified
+        return msgspec.structs.replace(outcome, verified=verified, evidence=trial.evidence)
+
+    def _settle(self, trial: Trial, outcome: Outcome) -> None:
+        try:
+            self.ledger.settle(trial.id, outcome)
+        except LedgerError as error:
+            how = "succeeded" if outcome.failure is None else f"failed ({outcome.failure})"
+            unit = trial.unit
+            raise LedgerError(f"{unit.type} {unit.id} {how}, which could not be recorded: {error}") from error
+        finally:
+            self._release(trial)
+
+    def _learn(self, trial: Trial, outcome: Outcome) -> None:
+        """A verified first attempt is evidence; a rescue, an unverified success and a provider's trouble are not (SPEC 9)."""
+        failed = outcome.failure == "quality"
+        if trial.cause != "first" or not (failed or (outcome.failure is None and outcome.verified)):
+            return
+        event = Evidence(
+            at=outcome.finished,
+            pattern=trial.pattern,
+            tier=trial.tier,
+            model=trial.ref,
+            success=not failed,
+            project=self.plan.project,
+            unit_id=trial.unit.id,
+        )
+        self.ledger.add_evidence([event])
+
+    # What the agent is told.
+
+    def _told(self, change: hooks.Change, prompt: str, note: str) -> str:
+        """The prompt: the hook's own words where it has some, else the template of the unit's type with the plan's texts."""
+        unit = change.unit
+        text = change.prompt or prompt
+        if text:
+            text = f"## UNIT: {name_of(unit)}\n\n{text}"
+        else:
+            documents, writes = self.plan.documents(unit), self.plan.outputs(unit)
+            text = build_prompt(unit, documents, writes, self.router.policy, self._prompts).text
+        return "\n\n".join(filter(None, (change.prepend, text, change.append, note)))
+
+    def _done(self, unit: Unit, trials: list[Trial], reason: str, fired: tuple[str, ...]) -> Done:
+        last = trials[-1]
+        return Done(
+            unit=unit,
+            decision=last.decision,
+            outcome=self._outcome(last),
+            attempts=len(trials),
+            steps=sum(trial.tally.steps for trial in trials),
+            cost_usd=_sum([self._outcome(trial).cost_usd for trial in trials]),
+            ceiling_cost_usd=self._outcome(last).ceiling_cost_usd,
+            stepped_up=any(trial.cause in {"step up", "configured"} for trial in trials),
+            missing=last.missing,
+            reason="" if last.end.failure is None else reason,
+            hooks=fired,
+        )
+
+
+def _sum(costs: list[float | None]) -> float | None:
+    """All of them together; None where one is unknown."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None
+
+
+def _before(trials: list[Trial], note: str) -> str:
+    """What the next attempt is told of the one before."""
+    if not trials or trials[-1].end.failure != "quality":
+        return note
+    seen = "\n".join(f"- {line}" for line in trials[-1].evidence) or f"- {trials[-1].end.message}"
+    told = f"## The attempt before\n\nAnother model tried this and failed. What was noticed:\n\n{seen}"
+    return f"{note}\n\n{told}" if note else told

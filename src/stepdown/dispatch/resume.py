@@ -1,0 +1,81 @@
+"""What a run that died has left behind, put in order before the next begins: nothing is paid twice, nothing stays reserved.
+
+Called by the process that holds the plan's lock (`lock.only_run`): an attempt that never ended has nobody working on it.
+"""
+
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from stepdown.dispatch.dispatcher import Dispatcher
+from stepdown.ledger.port import Outcome, Record, Use
+from stepdown.units import Tokens, Unit
+
+
+@runtime_checkable
+class Accountant(Protocol):
+    """An agent that can say afterwards what an attempt used, by the key it was started with."""
+
+    async def used(self, attempt: str) -> tuple[Tokens, int] | None:
+        """Tokens and requests; None where it cannot know."""
+        ...
+
+
+async def settle_left_behind(dispatcher: Dispatcher) -> list[str]:
+    """Settle every unfinished attempt of the plan; a line for each, saying what became of it."""
+    left = [record for record in dispatcher.ledger.unfinished(dispatcher.plan.project) if record.source == "run"]
+    said = [await _settle(dispatcher, record) for record in left]
+    dispatcher.tree.release_all("attempt/")
+    return said
+
+
+async def _settle(dispatcher: Dispatcher, record: Record) -> str:
+    attempt = record.attempt
+    use, source = await _used(dispatcher, record)
+    unit = _unit(dispatcher, attempt.unit_type, attempt.unit_id)
+    finished = use.ended and unit is not None
+    if finished and unit is not None and not unit.done and not _lacks(dispatcher, unit):
+        dispatcher.plan.mark_done(unit)
+    done = finished and unit is not None and not _lacks(dispatcher, unit)
+    ceiling = dispatcher.router.catalog.resolve(attempt.ceiling) if attempt.ceiling else None
+    message = "" if done else "its process ended before it did"
+    outcome = Outcome(
+        failure=None if done else "cancelled",
+        message=message,
+        evidence=(f"resumed: {source}",),
+        tokens=use.tokens,
+        cost_usd=use.cost_usd,
+        cost_source="unknown" if use.cost_usd is None else "priced",
+        ceiling_cost_usd=None if ceiling is None else ceiling.cost(use.tokens),
+        requests=use.requests or None,
+        finished=dispatcher.clock(),
+    )
+    dispatcher.ledger.settle(record.id, outcome)
+    name = f"{attempt.unit_type} {attempt.unit_id}"
+    return f"{name} was done when its run died: recorded" if done else f"{name} was under way when its run died: it runs again"
+
+
+async def _used(dispatcher: Dispatcher, record: Record) -> tuple[Use, str]:
+    """What the attempt used: as the agent's provider counts it where it can be asked, else as far as the ledger was told."""
+    if isinstance(dispatcher.agent, Accountant) and record.attempt.key:
+        counted = await dispatcher.agent.used(record.attempt.key)
+        if counted is not None:
+            tokens, requests = counted
+            model = dispatcher.router.catalog.find_ref(record.attempt.model)
+            cost = None if model is None else model.cost(tokens)
+            return msgspec.structs.replace(
+                record.so_far, tokens=tokens, requests=requests, cost_usd=cost
+            ), "as the provider counted"
+    return record.so_far, "as far as was seen; a request under way may be missing"
+
+
+def _unit(dispatcher: Dispatcher, unit_type: str, unit_id: str) -> Unit | None:
+    units = dispatcher.plan.units()
+    return next((unit for unit in units if (unit.type, unit.id) == (unit_type, unit_id)), None)
+
+
+def _lacks(dispatcher: Dispatcher, unit: Unit) -> bool:
+    """Whether a file is missing that is the point of the unit."""
+    if unit.type == "execute-task":
+        return False
+    return any(not (dispatcher.workdir / path).is_file() for path in dispatcher.plan.outputs(unit))

@@ -1,0 +1,122 @@
+"""What SQLite is asked about attempts, each inside a transaction that the caller holds."""
+# ruff: noqa: S608 - the only names put into SQL are this package's own column lists; every value is bound
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from stepdown.errors import LedgerError
+from stepdown.ledger.port import Attempt, Cap, Outcome, Record, Spent, Use
+from stepdown.ledger.rows import (
+    ATTEMPT,
+    OUTCOME,
+    USE,
+    attempt_values,
+    outcome_values,
+    record_of,
+    use_of,
+    use_values,
+)
+from stepdown.ledger.rules import LAST_SECOND, SECONDS_PER_DAY, check_cap, clean
+
+_BEGIN: Final = f"INSERT INTO attempts ({ATTEMPT}, source) VALUES (?{', ?' * 22}) ON CONFLICT DO NOTHING"
+_SETTLE: Final = f"UPDATE attempts SET ({OUTCOME}) = (?{', ?' * 13}) WHERE id = ? AND finished IS NULL"
+_NOTE_USE: Final = f"UPDATE attempts SET ({USE}) = (?{', ?' * 5}) WHERE id = ? AND finished IS NULL"
+_RECORDS: Final = f"SELECT id, source, {ATTEMPT}, {OUTCOME}, {USE} FROM attempts"
+_RECENT_USE: Final = (
+    "SELECT input, output, cache_read, cache_write, requests, cost_usd FROM attempts "
+    "WHERE pattern = ? AND failure IS NULL AND input IS NOT NULL ORDER BY started DESC, id DESC LIMIT ?"
+)
+_SPENT_WHOLE_DAYS: Final = (
+    "SELECT total(usd), sum(input + output + cache_read + cache_write), sum(requests), sum(unpriced), sum(attempts) FROM sums "
+    f"WHERE grouped_by = 'day' AND key >= date(? * {SECONDS_PER_DAY}, 'unixepoch')"
+)
+_SPENT_FINISHED: Final = (
+    "SELECT total(cost_usd), sum(input + output + cache_read + cache_write), sum(requests), sum(cost_usd IS NULL), count(*) "
+    "FROM attempts WHERE finished IS NOT NULL AND started >= ? AND started < ?"
+)
+# Without being told, SQLite reads the project's whole past in search of the few attempts that run.
+_SPENT_RUNNING: Final = (
+    "SELECT total(max(reserved_usd, coalesce(so_far_usd, 0.0))), "
+    "sum(so_far_input + so_far_output + so_far_cache_read + so_far_cache_write), sum(so_far_requests), 0, count(*) "
+    "FROM attempts INDEXED BY attempts_running WHERE finished IS NULL AND started >= ?"
+)
+
+
+def insert(connection: sqlite3.Connection, attempt: Attempt, source: str) -> int:
+    """The new attempt's id; 0 where it was imported before."""
+    cursor = connection.execute(_BEGIN, (*attempt_values(attempt), source))
+    return (cursor.lastrowid or 0) if cursor.rowcount else 0
+
+
+def settle(connection: sqlite3.Connection, attempt_id: int, outcome: Outcome) -> None:
+    """End an attempt that runs; see `Ledger.settle`."""
+    _change_running(connection, _SETTLE, attempt_id, outcome_values(outcome))
+
+
+def note_use(connection: sqlite3.Connection, attempt_id: int, use: Use) -> None:
+    """See `Ledger.note_use`."""
+    _change_running(connection, _NOTE_USE, attempt_id, use_values(use))
+
+
+def check_caps(connection: sqlite3.Connection, attempt: Attempt, caps: Sequence[Cap]) -> None:
+    """Raises `BudgetError` where the attempt does not fit; holds as long as the transaction lets nobody else write."""
+    for cap in caps:
+        check_cap(cap, spent(connection, attempt.project, cap.since).usd, attempt)
+
+
+def spent(connection: sqlite3.Connection, project: str | None, since: float) -> Spent:
+    """See `Ledger.spent`: whole days come from the sums, only the day in which the span begins is read attempt by attempt."""
+    start = min(max(since, 0.0), LAST_SECOND + 1.0)
+    first_day = -int(-start // SECONDS_PER_DAY)
+    also, values = of_project(project, "AND")
+    parts = [
+        connection.execute(f"{_SPENT_WHOLE_DAYS} {also}", (first_day, *values)).fetchone(),
+        connection.execute(f"{_SPENT_FINISHED} {also}", (start, first_day * SECONDS_PER_DAY, *values)).fetchone(),
+        connection.execute(f"{_SPENT_RUNNING} {also}", (start, *values)).fetchone(),
+    ]
+    usd, tokens, requests, unpriced, attempts = (sum(part or 0 for part in column) for column in zip(*parts, strict=True))
+    return Spent(usd=usd, tokens=tokens, requests=requests, unpriced=unpriced, attempts=attempts)
+
+
+def newest(connection: sqlite3.Connection, project: str | None, limit: int | None) -> list[Record]:
+    """See `Ledger.records`."""
+    where, values = of_project(project, "WHERE")
+    query = f"{_RECORDS} {where} ORDER BY started DESC, id DESC LIMIT ?"
+    return _read(connection, query, (*values, -1 if limit is None else max(0, limit)))
+
+
+def unfinished(connection: sqlite3.Connection, project: str | None) -> list[Record]:
+    """See `Ledger.unfinished`."""
+    also, values = of_project(project, "AND")
+    return _read(
+        connection, f"{_RECORDS} INDEXED BY attempts_running WHERE finished IS NULL {also} ORDER BY started, id", values
+    )
+
+
+def of_unit(connection: sqlite3.Connection, project: str, unit_id: str) -> list[Record]:
+    """See `Ledger.of_unit`."""
+    query = f"{_RECORDS} WHERE project = ? AND unit_id = ? ORDER BY started, id"
+    return _read(connection, query, (clean(project), clean(unit_id)))
+
+
+def recent_use(connection: sqlite3.Connection, pattern: str, limit: int) -> list[Use]:
+    """See `Ledger.recent_use`."""
+    return [use_of(row) for row in connection.execute(_RECENT_USE, (clean(pattern), max(0, limit)))]
+
+
+def of_project(project: str | None, word: str) -> tuple[str, tuple[str, ...]]:
+    """The condition that leaves one project's rows, and its values."""
+    return ("", ()) if project is None else (f"{word} project = ?", (clean(project),))
+
+
+def _read(connection: sqlite3.Connection, query: str, values: tuple[object, ...]) -> list[Record]:
+    return [record_of(row) for row in connection.execute(query, values)]
+
+
+def _change_running(connection: sqlite3.Connection, update: str, attempt_id: int, values: tuple[object, ...]) -> None:
+    if connection.execute(update, (*values, attempt_id)).rowcount:
+        return
+    if connection.execute("SELECT 1 FROM attempts WHERE id = ?", (attempt_id,)).fetchone():
+        raise LedgerError(f"attempt {attempt_id} has ended already")
+    raise LedgerError(f"there is no attempt {attempt_id} in the ledger")
