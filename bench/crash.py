@@ -1,7 +1,7 @@
-"""``python -m bench.crash [--runs 200]``: `stepdown run` killed (-9) at random points, and resumed until everything is done.
+"""``python -m bench.crash [--runs 200]``: `stepdown run` killed (-9) at random points, resumed until done.
 
-A provider outside of the killed process keeps its own log. At the end, per project: every unit done once, the ledger's sum equals
-the provider's log to the token, no file of the user's lost, no snapshot ref left. Exits with 1 where that does not hold.
+A provider outside of the killed process keeps its own log. At the end, per project: every unit done once, the ledger's sum
+equals the provider's log to the token, no file of the user's lost, no snapshot ref left. Exits with 1 where that does not hold.
 """
 
 import argparse

@@ -17,8 +17,8 @@ from stepdown.practice.provider import PracticeProvider
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = [sys.executable, "-m", "stepdown"]
 FAULTS = [
-    Fault(kind="wrong", model="claude-haiku-4-5", unit="Execute Task T03", times=1),
-    Fault(kind="status", status=529, model="claude-haiku-4-5", unit="Complete Slice S02", times=1),
+    Fault(kind="wrong", model="claude-haiku-4-5", unit="M002/S02/T03"),
+    Fault(kind="status", status=529, model="claude-sonnet-4-6", unit="M002/S04"),
 ]
 
 

@@ -33,7 +33,7 @@ def build_context(
         providers: what the agent that will do the work can reach (`Agent.providers`).
         agent_model: the model the agent itself is configured with.
     """
-    evidence = ledger.evidence(limit=preferences.policy.evidence_window)
+    evidence = ledger.evidence(limit=preferences.policy.evidence_window, rating_weight=preferences.policy.rating_weight)
     paced = preferences.dynamic_routing.pressure == "pacing"
     return Context(
         now=now,

@@ -198,7 +198,9 @@ def test_a_command_that_cannot_start(
 def test_agents_that_are_not_there(
     small: Path, refused: Callable[..., str], home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert "there is no agent 'nobody'; there are claude, codex, command, practice" in refused(2, "run", small, "--agent", "nobody")
+    assert "there is no agent 'nobody'; there are claude, codex, command, practice" in refused(
+        2, "run", small, "--agent", "nobody"
+    )
     assert "did you mean 'claude'" in refused(2, "run", small, "--agent", "clade")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "Claude Code is not installed: npm install" in refused(5, "run", small)

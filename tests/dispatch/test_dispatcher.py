@@ -60,7 +60,7 @@ def test_a_unit_is_done_verified_recorded_and_ticked_and_ledger_and_provider_agr
     assert model is not None
     assert outcome.cost_usd == pytest.approx(sum(model.cost(entry.tokens) or 0 for entry in provider.log))
     assert msgspec.json.decode(record.attempt.decision)["model"] == done.decision.model
-    assert heard.said[0] == f"starts execute-task M001/S01/T01 on {done.decision.model}: first"
+    assert heard.said[0] == f"starts execute-task M001/S01/T01 on {done.decision.ref}: first"
     assert heard.said[-1] == "ends M001/S01/T01: done"
     assert refs(plan) == []
 
@@ -249,4 +249,17 @@ async def test_a_cancelled_unit_is_settled_as_such(plan: GsdPlan, ledger: Sqlite
     assert record.outcome is not None
     assert (record.outcome.failure, record.outcome.tokens) == ("cancelled", USED.tokens)
     assert not task(plan).done
+    assert len(refs(plan)) == 1  # where the next run goes on from
+
+
+def test_a_unit_goes_on_from_where_a_broken_run_left_the_tree(plan: GsdPlan, ledger: SqliteLedger) -> None:
+    def dies(job: Job) -> list[Event]:
+        Path(job.workdir, "README.md").write_text("# Hello\n")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        dispatcher(plan, ledger, Actor(dies)).run(task(plan))
+    assert Path(plan.project, "README.md").read_text() == "# Hello\n"
+    # Its agent finds nothing left to do, and that is no failure: the unit as a whole has changed what it promised.
+    assert not dispatcher(plan, ledger, Actor(writes())).run(task(plan)).failed
     assert refs(plan) == []

@@ -111,6 +111,8 @@ def test_what_is_left_out_and_why(command: str, reason: str) -> None:
         "wc -l a | awk '{exit !($1 <= 500)}'",
         "diff a <(sort b)",
         "ls a && npm test",
+        "python -c \"print(f'{count} [file]')\"",
+        "rg '<div>' src/",
         "awk '{print}' a && test -n \"${HOME}\"",
         "find . -name x -exec test -s {} ;",
     ],

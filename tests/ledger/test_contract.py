@@ -283,7 +283,7 @@ def test_text_of_any_kind_is_kept(ledger: Ledger) -> None:
     assert [line.attempts for line in ledger.breakdown("tier", project)] == [1]
 
 
-SOME = Use(tokens=Tokens(input=1, output=2, cache_read=3, cache_write=4), requests=5, cost_usd=0.75)
+SOME = Use(tokens=Tokens(input=1, output=2, cache_read=3, cache_write=4), requests=5, cost_usd=0.75, ended=True)
 
 
 def test_what_an_attempt_used_so_far_is_remembered_until_it_ends(ledger: Ledger) -> None:

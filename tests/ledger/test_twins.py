@@ -52,7 +52,7 @@ outcomes = st.builds(
     evidence=st.lists(st.text(max_size=5), max_size=2).map(tuple),
     kept=names,
 )
-uses = st.builds(Use, tokens=tokens, requests=counts, cost_usd=st.none() | money)
+uses = st.builds(Use, tokens=tokens, requests=counts, cost_usd=st.none() | money, ended=st.booleans())
 ratings = st.builds(
     Rating,
     project=st.sampled_from(["/a", "/b"]),

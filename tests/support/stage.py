@@ -62,8 +62,8 @@ class Heard:
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def starts(self, unit: Unit, decision: Decision, cause: str) -> None:
-        self.said.append(f"starts {unit.type} {unit.id} on {decision.model}: {cause}")
+    def starts(self, unit: Unit, decision: Decision, model: str, cause: str) -> None:
+        self.said.append(f"starts {unit.type} {unit.id} on {model}: {cause}")
 
     def step(self, unit: Unit, step: Step) -> None:
         self.said.append("step")

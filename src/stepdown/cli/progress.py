@@ -42,14 +42,13 @@ class Screen:
         self._steps = steps
         self._offer = offer
 
-    def starts(self, unit: Unit, decision: Decision, cause: str) -> None:
+    def starts(self, unit: Unit, decision: Decision, model: str, cause: str) -> None:
         """Say which unit runs, on what, why."""
         if cause == "first":
             self._number += not unit.is_hook
             say(*heading(unit, decision, f"{'' if unit.is_hook else self._number:>3}  "))
         else:
-            model = f"{decision.tier.badge} {decision.model}"
-            say(f"     {model}  {_CAUSES[cause]}: {decision.reason}")
+            say(f"     {decision.tier.badge} {model.partition('/')[2] or model}  {_CAUSES[cause]}")
 
     def step(self, unit: Unit, step: Step) -> None:  # noqa: ARG002  (the port's signature)
         """Show a step, where asked for."""
@@ -62,7 +61,8 @@ class Screen:
         checked = {True: "verified", False: "checked", None: "unverified"}[outcome.verified]
         how = f"done, {checked}" if outcome.failure is None else f"FAILED ({outcome.failure})"
         cost = dollars(outcome.cost_usd)
-        if decision.downgraded and outcome.failure is None:
+        dearer = None not in {outcome.cost_usd, outcome.ceiling_cost_usd} and outcome.cost_usd != outcome.ceiling_cost_usd
+        if decision.downgraded and outcome.failure is None and dearer:
             cost += f" (at the ceiling {dollars(outcome.ceiling_cost_usd, estimated=True)})"
         say(f"         {how}; {steps} steps, {tokens} tokens, {cost}{self._offer(unit)}")
         if outcome.failure is not None:

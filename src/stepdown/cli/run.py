@@ -1,6 +1,7 @@
 """``stepdown run``: a plan's pending units, one after another, each verified, each stepped up once if it fails."""
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -16,11 +17,12 @@ from stepdown.cli.keys import RatingKeys
 from stepdown.cli.progress import Screen, heading, summary
 from stepdown.cli.screen import complain, say
 from stepdown.cli.workspace import Workspace, import_past, open_workspace
-from stepdown.dispatch.checks import checks_of
+from stepdown.dispatch.checks import checks_of, needs_consent
 from stepdown.dispatch.dispatcher import Dispatcher
 from stepdown.dispatch.lock import only_run
 from stepdown.dispatch.loop import run_plan, selected
 from stepdown.dispatch.resume import settle_left_behind
+from stepdown.dispatch.verify import program_finder
 from stepdown.errors import AgentError
 from stepdown.ledger import Ledger, open_ledger
 from stepdown.ledger.open import home
@@ -122,7 +124,9 @@ def _commands_allowed(workspace: Workspace, ledger: Ledger, waiting: list[Unit],
     trusted = preferences.trust_plan_commands and preferences.origins.get("trust_plan_commands", "~").startswith("~")
     if yes or trusted or _CONSENT in ledger.consents(project):
         return True
-    named = dict.fromkeys(check.what for unit in waiting for check in checks_of(unit, preferences) if check.asks)
+    is_program = program_finder(os.environ)
+    checks = [check for unit in waiting for check in checks_of(unit, preferences, is_program=is_program)]
+    named = dict.fromkeys(needs_consent(checks))
     if not named:
         return False
     say(f"The plan names {len(named)} commands that verify its work:", *(f"    {text}" for text in list(named)[:_SHOWN]))

@@ -165,13 +165,12 @@ def lines(story: Story) -> Iterator[str]:
     unit = story.unit
     yield f"{unit.type} {unit.id}".rstrip() + (f": {unit.title}" if unit.title else "")
     yield f"  plan      {_plan_says(story.planned)}"
-    told: list[str] = []
+    told: tuple[str, ...] = ()
     for record, decision in zip(story.attempts, story.decisions, strict=True):
-        # Attempts after the first say themselves what they change; another run that decides the same says nothing new.
-        decided = list(_decided(record, decision)) if record.attempt.cause == "first" or not told else told
-        if decided != told:
-            yield from decided
-        told = decided
+        # Attempts after a run's first say themselves what they change, and a run that decides the same says nothing new.
+        if not told or (record.attempt.cause == "first" and _gist(record, decision) != told):
+            yield from _decided(record, decision)
+            told = _gist(record, decision)
         yield from _attempt(record, decision)
     if story.rating is not None:
         yield f"  rated     {story.rating.word}, {_moment(story.rating.at)}"
@@ -182,6 +181,11 @@ def _plan_says(planned: Unit | None) -> str:
     if planned is None:
         return "does not list it now"
     return "done" if planned.done else f"waits for {', '.join(planned.waits)}" if planned.waits else "pending"
+
+
+def _gist(record: Record, decision: Decision | None) -> tuple[str, ...]:
+    """What of a decision would be worth telling again."""
+    return (record.attempt.model, record.attempt.reason, "" if decision is None else decision.classification.reason)
 
 
 def _decided(record: Record, decision: Decision | None) -> Iterator[str]:

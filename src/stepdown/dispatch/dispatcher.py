@@ -5,6 +5,7 @@ tick the box or put the tree back, record the end. What follows a failure is `wa
 """
 
 import asyncio
+import hashlib
 import os
 import time
 import uuid
@@ -26,7 +27,7 @@ from stepdown.dispatch.trial import Done, Quiet, Trial, Watcher, broken_off, wor
 from stepdown.dispatch.verify import Verdict, program_finder, verify
 from stepdown.dispatch.walk import Go, Stop, Tried, Walk, tier_run
 from stepdown.dispatch.watch import Usage, Watch, limits_for
-from stepdown.dispatch.worktree import open_tree
+from stepdown.dispatch.worktree import Snapshot, open_tree
 from stepdown.errors import BudgetError, LedgerError, WorkTreeError
 from stepdown.ledger.port import Attempt, Block, Evidence, Ledger, Outcome
 from stepdown.plans.memory import MemoryPlan
@@ -140,27 +141,40 @@ class Dispatcher:
             escalate=self.preferences.dynamic_routing.escalate_on_failure,
             step_up=lambda retry: self.router.decide(change.unit, self.context(retry=retry)),
         )
+        base = self._base(change.unit)
         history: list[Tried] = []
         trials: list[Trial] = []
         following: Go | Stop = Go(decision, decision.ref, cause)
         while isinstance(following, Go):
             told = self._told(change, prompt, _before(trials, note))
             files = self.plan.outputs(change.unit) if writes is None else writes
-            trial = self._begin(change.unit, following, told, files, len(trials) + 1)
+            trial = self._begin(change.unit, following, told, files, base, len(trials) + 1)
             trials.append(trial)
             following = await self._carry_out(trial, walk, history, watcher)
+        self.tree.release(base)
         return self._done(unit, trials, following.reason, change.fired)
+
+    def _base(self, unit: Unit) -> Snapshot | None:
+        """The work tree as it was before the unit's first attempt: as a broken run left it, else as it is now.
+
+        It is kept until the unit is over, however often its process dies: what an attempt changed is measured against it, and
+        it is what the tree is put back to.
+        """
+        name = base_name(unit)
+        return self.tree.find(name) or self.tree.snapshot(name)
 
     async def _carry_out(self, trial: Trial, walk: Walk, history: list[Tried], watcher: Watcher) -> Go | Stop:
         """One attempt, from its first event to its last record; what follows it (`Go` or `Stop`)."""
         try:
-            watcher.starts(trial.unit, trial.decision, trial.cause)
+            watcher.starts(trial.unit, trial.decision, trial.ref, trial.cause)
             trial.end = await work(self.agent, trial, self._note(trial), watcher)
             trial.missing = tuple(path for path in trial.job.writes if not (self.workdir / path).is_file())
             trial.verdict = await self._verified(trial)
             trial.judge()
         except BaseException as error:
             trial.end = broken_off(error)
+            if trial.snapshot is not None:
+                trial.noticed.append(f"the work tree is as it was left; {trial.snapshot.ref} has it as it was before")
             self._settle(trial, self._outcome(trial))
             raise
         history.append(Tried(trial.decision, trial.ref, trial.tier, trial.end.failure, trial.cause))
@@ -180,8 +194,8 @@ class Dispatcher:
 
     # The parts of an attempt.
 
-    def _begin(self, unit: Unit, go: Go, told: str, writes: tuple[str, ...], number: int) -> Trial:
-        """Snapshot, then record the start: a crash after this finds both."""
+    def _begin(self, unit: Unit, go: Go, told: str, writes: tuple[str, ...], base: Snapshot | None, number: int) -> Trial:
+        """Record the start: a crash after this finds it."""
         model = self.router.catalog.find_ref(go.model) or self.router.catalog.resolve(go.model)
         if model is None and go.model:
             provider, _, name = go.model.rpartition("/") if go.decision.provider else ("", "", go.model)
@@ -204,12 +218,12 @@ class Dispatcher:
         limits = limits_for(unit.type, self._usage(name), self.router.policy)
         watch = Watch(limits, tally.price, self.router.policy, cost_cap=job.cost_cap)
         trial = Trial(unit, go, job, tally, watch=watch, pattern=name, tier=tier_run(go.decision, model))
-        trial.snapshot = self.tree.snapshot(f"attempt/{key}")
+        trial.snapshot = base
+        hard = () if self.over_budget else caps(self.preferences, started)
         try:
-            hard = () if self.over_budget else caps(self.preferences, started)
             trial.id = self.ledger.begin(self._attempt(trial, key, number, started), caps=hard)
-        except BaseException:
-            self._release(trial)
+        except BudgetError:
+            self.tree.release(base)
             raise
         return trial
 
@@ -250,8 +264,11 @@ class Dispatcher:
         """What the checks say; None where the attempt failed before there was anything to check."""
         if trial.end.failure is not None:
             return None
-        look = (lambda: self.tree.changed(trial.snapshot)) if trial.snapshot is not None else (lambda: None)
         env = dict(os.environ)
+
+        def look() -> tuple[str, ...] | None:
+            return None if trial.snapshot is None else self._changed(trial)
+
         checks = checks_of(trial.unit, self.preferences, is_program=program_finder(env), writes=trial.job.writes)
         return await verify(
             checks,
@@ -264,6 +281,14 @@ class Dispatcher:
             look=look,
         )
 
+    def _changed(self, trial: Trial) -> tuple[str, ...] | None:
+        """What the unit has changed so far; None where the tree cannot tell."""
+        try:
+            return self.tree.changed(trial.snapshot)
+        except WorkTreeError as error:
+            trial.noticed.append(f"what changed is not known: {error}")
+            return None
+
     def _put_back(self, trial: Trial) -> str:
         """The tree as it was before the attempt; the ref that keeps what it had become."""
         if trial.snapshot is None:
@@ -273,10 +298,6 @@ class Dispatcher:
         except WorkTreeError as error:
             trial.noticed.append(f"the work tree could not be put back, so the next attempt starts from here: {error}")
             return ""
-
-    def _release(self, trial: Trial) -> None:
-        if trial.snapshot is not None:
-            self.tree.release(trial.snapshot)
 
     def _tick(self, unit: Unit) -> None:
         if self._ticks:
@@ -296,8 +317,6 @@ class Dispatcher:
             how = "succeeded" if outcome.failure is None else f"failed ({outcome.failure})"
             unit = trial.unit
             raise LedgerError(f"{unit.type} {unit.id} {how}, which could not be recorded: {error}") from error
-        finally:
-            self._release(trial)
 
     def _learn(self, trial: Trial, outcome: Outcome) -> None:
         """A verified first attempt is evidence; a rescue, an unverified success and a provider's trouble are not (SPEC 9)."""
@@ -343,6 +362,11 @@ class Dispatcher:
             reason="" if last.end.failure is None else reason,
             hooks=fired,
         )
+
+
+def base_name(unit: Unit) -> str:
+    """What the snapshot before a unit is called: a name that git takes, whatever the unit is called."""
+    return f"unit/{hashlib.sha256(f'{unit.type} {unit.id}'.encode()).hexdigest()[:16]}"
 
 
 def _sum(costs: list[float | None]) -> float | None:

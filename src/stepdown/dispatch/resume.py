@@ -7,8 +7,9 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from stepdown.dispatch.dispatcher import Dispatcher
+from stepdown.dispatch.dispatcher import Dispatcher, base_name
 from stepdown.ledger.port import Outcome, Record, Use
+from stepdown.plans.source import pending
 from stepdown.units import Tokens, Unit
 
 
@@ -25,8 +26,16 @@ async def settle_left_behind(dispatcher: Dispatcher) -> list[str]:
     """Settle every unfinished attempt of the plan; a line for each, saying what became of it."""
     left = [record for record in dispatcher.ledger.unfinished(dispatcher.plan.project) if record.source == "run"]
     said = [await _settle(dispatcher, record) for record in left]
-    dispatcher.tree.release_all("attempt/")
+    _forget_others(dispatcher)
     return said
+
+
+def _forget_others(dispatcher: Dispatcher) -> None:
+    """Forget snapshots of units that are not pending any more; a pending unit's is where it goes on from."""
+    waiting = {f"refs/stepdown/{base_name(unit)}" for unit in pending(dispatcher.plan.units())}
+    for ref in dispatcher.tree.kept():
+        if ref.startswith("refs/stepdown/unit/") and ref not in waiting:
+            dispatcher.tree.release_all(ref.removeprefix("refs/stepdown/"))
 
 
 async def _settle(dispatcher: Dispatcher, record: Record) -> str:

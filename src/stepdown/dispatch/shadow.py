@@ -207,7 +207,13 @@ class Shadow:
                 taken.append(path)
         if taken:
             self._fresh = False
-            self.git("update-index", "--add", "--remove", "--replace", "-z", "--stdin", feed=listed(taken))
+            # What a link now stands in front of is gone, and git refuses to look behind it.
+            links = {parent for path in taken for parent in _parents(path) if (self._repository.top / parent).is_symlink()}
+            behind = [path for path in taken if not links.isdisjoint(_parents(path))]
+            if behind:
+                self.git("update-index", "--force-remove", "-z", "--stdin", feed=listed(behind))
+            there = [path for path in taken if path not in behind]
+            self.git("update-index", "--add", "--remove", "--replace", "-z", "--stdin", feed=listed(there))
         if taken or not self._tree:
             missing_ok = ("--missing-ok",) if self._repository.promised else ()
             self._tree, self._fresh = "", False
@@ -242,7 +248,7 @@ class Shadow:
             outline, others = self._under_old_rules()
         files = tuple(path for path in others if not path.endswith("/"))
         nested = tuple(path for path in others if path.endswith("/"))
-        return _Seen(changed, files, nested, tuple(self._empty(outline, files)))
+        return _Seen(changed, files, nested, self._empty(outline, files, changed))
 
     def _others(self, *options: str) -> Running:
         return self.git.start("ls-files", "-z", "--others", *options)
@@ -265,19 +271,25 @@ class Shadow:
         outline, others = self._others("--directory"), self._others()
         return kept(names(outline.result())), kept(names(others.result()))
 
-    def _empty(self, outline: Iterable[str], files: Iterable[str]) -> Iterator[str]:
-        """The empty directories, and those with only empty ones in them, the upper ones first; not those with ignored files."""
+    def _empty(self, outline: Iterable[str], files: Iterable[str], changed: Iterable[str] = ()) -> tuple[str, ...]:
+        """The empty directories, and those with only empty ones in them, the upper ones first; not those with ignored files.
+
+        `changed` are files the index knows: where they are gone, git does not list the directory they were in.
+        """
         folders = {parent for path in files for parent in _parents(path)}
         waiting = [path.rstrip("/") for path in outline if path.endswith("/")]
+        waiting += {parent for path in changed for parent in _parents(path)} - folders
+        found: set[str] = set()
         while waiting:
             path = waiting.pop()
             place = self._repository.top / path
             if path not in folders:
-                if not _holds_a_file(place):
-                    yield from (os.path.relpath(found, self._repository.top) for found, _, _ in os.walk(place))
+                if place.is_dir() and not place.is_symlink() and not _holds_a_file(place):
+                    found |= {os.path.relpath(folder, self._repository.top) for folder, _, _ in os.walk(place)}
             elif not (place / ".git").exists():
                 with contextlib.suppress(OSError), os.scandir(place) as entries:
                     waiting += [f"{path}/{entry.name}" for entry in entries if entry.is_dir(follow_symlinks=False)]
+        return tuple(sorted(found))
 
     def put_back(self, now: str, before: str, modes: dict[str, int]) -> None:
         """Turn the files of the tree `now`, which must just have been captured, into those of `before`.

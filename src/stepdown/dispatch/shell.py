@@ -57,12 +57,12 @@ _LEFT_OUT: Final = (
         ),
         "changes things, and a check only looks",
     ),
-    (
-        re.compile(
-            r"(?<!/)\.\.\.(?![/\w])|\u2026|(?<!\w)<[A-Za-z][\w -]*>|(?<![\w$'\"]){[a-z_]+}|\s\[[a-z_]+\]\s*\Z|\bpath/to/|\bYOUR_|\{\{"
-        ),
-        "has something to be filled in",
-    ),
+)
+
+_QUOTED: Final = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'", re.DOTALL)
+_ELIDED: Final = re.compile(r"[\"'](?:\.\.\.|\u2026)[\"']")
+_TO_FILL_IN: Final = re.compile(
+    r"(?<!/)\.\.\.(?![/\w])|\u2026|(?<!\w)<[A-Za-z][\w -]*>|(?<![\w$]){[a-z_]+}|\s\[[a-z_]+\]\s*\Z|\bpath/to/|\bYOUR_|{{"
 )
 
 
@@ -110,6 +110,8 @@ def why_left_out(command: str) -> str:
     for pattern, reason in _LEFT_OUT:
         if pattern.search(command):
             return reason
+    if _ELIDED.search(command) or _TO_FILL_IN.search(_QUOTED.sub("", command)):  # within quotes they may be meant
+        return "has something to be filled in"
     parts = list(pieces(command))
     if not parts:
         return "is not complete"

@@ -57,8 +57,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 class Watcher(Protocol):
     """Is told what happens, as it happens. The command line prints it."""
 
-    def starts(self, unit: Unit, decision: Decision, cause: str) -> None:
-        """An attempt begins."""
+    def starts(self, unit: Unit, decision: Decision, model: str, cause: str) -> None:
+        """An attempt begins on `model`, provider-qualified, for `cause` (`ledger.port.Attempt.cause`)."""
         ...
 
     def step(self, unit: Unit, step: Step) -> None:
@@ -77,7 +77,7 @@ class Watcher(Protocol):
 class Quiet:
     """A watcher that says nothing."""
 
-    def starts(self, unit: Unit, decision: Decision, cause: str) -> None:
+    def starts(self, unit: Unit, decision: Decision, model: str, cause: str) -> None:
         """Say nothing."""
 
     def step(self, unit: Unit, step: Step) -> None:

@@ -77,9 +77,9 @@ class Walk:
         return self._along(history)
 
     def _along(self, history: Sequence[Tried]) -> Go | Stop:
-        """The next of the chain that the provider has not failed on yet, and that is not below what failed in quality."""
+        """The next of the chain that has not failed yet, and that is not below what failed in quality."""
         last = history[-1]
-        tried = {attempt.model for attempt in history if attempt.failure in {"provider", "rejected"}}
+        tried = {attempt.model for attempt in history}
         floor = max((attempt.tier for attempt in history if attempt.failure == "quality"), default=Tier.LIGHT)
         for ref in last.decision.fallbacks:
             model = self._catalog.find_ref(ref)

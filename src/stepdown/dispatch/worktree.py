@@ -63,6 +63,10 @@ class PlainTree:
         """None."""
         return None
 
+    def find(self, name: str) -> Snapshot | None:  # noqa: ARG002  `GitTree` needs it
+        """None."""
+        return None
+
     def changed(self, snapshot: Snapshot | None) -> tuple[str, ...]:  # noqa: ARG002  `GitTree` needs it
         """Nothing that is known."""
         return ()
@@ -182,6 +186,20 @@ class GitTree:
             notes.append(place.put_head_back(meta.head, kept))
         self.note = "; ".join(filter(None, notes))
         return kept
+
+    def find(self, name: str) -> Snapshot | None:
+        """A snapshot of that name that an earlier process left behind; None where there is none, or where HEAD has moved since.
+
+        Raises:
+            WorkTreeError: the ref of that name holds something else.
+        """
+        ref = _ROOT + _ref_name(name)
+        tip = self._tip(ref)
+        if not tip:
+            return None
+        snapshot = Snapshot(ref, tip)
+        _, place = self._open()
+        return None if place.moved(self._meta(snapshot).head) else snapshot
 
     def release(self, snapshot: Snapshot | None) -> None:
         """Forget a snapshot; one that is gone already, or whose ref means something else by now, is left alone.

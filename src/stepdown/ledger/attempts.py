@@ -21,7 +21,7 @@ from stepdown.ledger.rules import LAST_SECOND, SECONDS_PER_DAY, check_cap, clean
 
 _BEGIN: Final = f"INSERT INTO attempts ({ATTEMPT}, source) VALUES (?{', ?' * 22}) ON CONFLICT DO NOTHING"
 _SETTLE: Final = f"UPDATE attempts SET ({OUTCOME}) = (?{', ?' * 13}) WHERE id = ? AND finished IS NULL"
-_NOTE_USE: Final = f"UPDATE attempts SET ({USE}) = (?{', ?' * 5}) WHERE id = ? AND finished IS NULL"
+_NOTE_USE: Final = f"UPDATE attempts SET ({USE}) = (?{', ?' * 6}) WHERE id = ? AND finished IS NULL"
 _RECORDS: Final = f"SELECT id, source, {ATTEMPT}, {OUTCOME}, {USE} FROM attempts"
 _RECENT_USE: Final = (
     "SELECT input, output, cache_read, cache_write, requests, cost_usd FROM attempts "
@@ -62,7 +62,9 @@ def note_use(connection: sqlite3.Connection, attempt_id: int, use: Use) -> None:
 def check_caps(connection: sqlite3.Connection, attempt: Attempt, caps: Sequence[Cap]) -> None:
     """Raises `BudgetError` where the attempt does not fit; holds as long as the transaction lets nobody else write."""
     for cap in caps:
-        check_cap(cap, spent(connection, attempt.project, cap.since).usd, attempt)
+        also, values = of_project(attempt.project, "AND")
+        (in_flight, *_) = connection.execute(f"{_SPENT_RUNNING} {also}", (cap.since, *values)).fetchone()
+        check_cap(cap, spent(connection, attempt.project, cap.since).usd, in_flight or 0.0, attempt)
 
 
 def spent(connection: sqlite3.Connection, project: str | None, since: float) -> Spent:

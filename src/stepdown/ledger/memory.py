@@ -66,7 +66,13 @@ class MemoryLedger:
         """See `Ledger.begin`."""
         accepted = accepted_attempt(attempt)
         for cap in caps:
-            check_cap(cap, self.spent(accepted.project, since=cap.since).usd, accepted)
+            running = [record for record in self._of(accepted.project) if record.outcome is None]
+            in_flight = sum(
+                max(record.attempt.reserved_usd, record.so_far.cost_usd or 0.0)
+                for record in running
+                if record.attempt.started >= cap.since
+            )
+            check_cap(cap, self.spent(accepted.project, since=cap.since).usd, in_flight, accepted)
         return self._add(accepted, "run")
 
     def note_use(self, attempt_id: int, use: Use) -> None:

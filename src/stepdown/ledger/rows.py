@@ -18,8 +18,8 @@ OUTCOME: Final = (
     "ceiling_cost_usd, requests, evidence, kept"
 )
 """The columns of an `Outcome`: 14; `finished` is NULL while the attempt runs."""
-USE: Final = "so_far_input, so_far_output, so_far_cache_read, so_far_cache_write, so_far_requests, so_far_usd"
-"""The columns of a `Use`: 6."""
+USE: Final = "so_far_input, so_far_output, so_far_cache_read, so_far_cache_write, so_far_requests, so_far_usd, so_far_ended"
+"""The columns of a `Use`: 7."""
 EVIDENCE: Final = "pattern, tier, at, project, unit_id, source, model, success, weight"
 RATING: Final = "project, unit_type, unit_id, word, tier, pattern, model, at"
 LINE: Final = (
@@ -59,7 +59,7 @@ def outcome_values(outcome: Outcome) -> Values:
 def use_values(use: Use) -> Values:
     """In the order of `USE`."""
     used = use.tokens
-    return (used.input, used.output, used.cache_read, used.cache_write, use.requests, use.cost_usd)
+    return (used.input, used.output, used.cache_read, used.cache_write, use.requests, use.cost_usd, use.ended)
 
 
 def evidence_values(event: Evidence) -> Values:
@@ -80,8 +80,8 @@ def record_of(row: Row) -> Record:
 
 
 def use_of(row: Row) -> Use:
-    """From the four token counts, requests and US dollars."""
-    return Use(tokens=tokens_of(row), requests=row[4] or 0, cost_usd=row[5])
+    """From the four token counts, requests, US dollars, and whether the agent ended where that is asked for."""
+    return Use(tokens=tokens_of(row), requests=row[4] or 0, cost_usd=row[5], ended=len(row) > 6 and bool(row[6]))
 
 
 def rating_of(row: Row) -> Rating:

@@ -92,17 +92,21 @@ def accepted_attempt(attempt: Attempt) -> Attempt:
     return msgspec.structs.replace(attempt, **changed) if changed else attempt
 
 
-def check_cap(cap: Cap, spent_usd: float, attempt: Attempt) -> None:
+def check_cap(cap: Cap, spent_usd: float, in_flight_usd: float, attempt: Attempt) -> None:
     """Raises `BudgetError` where an attempt's reservation does not fit into `cap`.
+
+    What runs alone may start until the limit is reached: a reservation is an estimate, and one that is too large must not
+    stop all work for good. Beside others it has to fit, so that parallel units cannot overspend together.
 
     Args:
         cap: the limit.
         spent_usd: what is spent or reserved of it, in US dollars.
+        in_flight_usd: how much of that is reserved for attempts that are running.
         attempt: what is to start.
     """
     reserved = attempt.reserved_usd
     full = spent_usd >= cap.usd - _ROUNDING
-    if not full and spent_usd + reserved <= cap.usd + _ROUNDING:
+    if not full and (in_flight_usd <= 0 or spent_usd + reserved <= cap.usd + _ROUNDING):
         return
     used = f"{cap.name} has no room: {_dollars(spent_usd)} of {_dollars(cap.usd)} are spent or reserved"
     raise BudgetError(f"{used} and this unit is expected to cost {_dollars(reserved)}" if reserved else used)

@@ -14,6 +14,7 @@ ALTER TABLE attempts ADD COLUMN so_far_cache_read INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempts ADD COLUMN so_far_cache_write INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempts ADD COLUMN so_far_requests INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempts ADD COLUMN so_far_usd REAL DEFAULT 0.0;                   -- NULL is unknown
+ALTER TABLE attempts ADD COLUMN so_far_ended INTEGER NOT NULL DEFAULT 0;       -- whether the agent has said that it is done
 
 CREATE INDEX attempts_by_unit ON attempts (project, unit_id, started);
 CREATE INDEX attempts_by_pattern ON attempts (pattern, started) WHERE failure IS NULL AND input IS NOT NULL;
