@@ -164,6 +164,7 @@ def test_impatient_ctrl_c_loses_nothing(agent: Callable[..., Path], ledger_file:
 
 def test_a_run_whose_output_nobody_reads_any_more_stops(agent: Callable[..., Path], ledger_file: Path) -> None:
     project = agent("for number in range(1000): print(number, flush=True)")
+    subprocess.run(["git", "init", "--quiet", project], check=True)  # so that the first thing said is said of an attempt
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as pipe:

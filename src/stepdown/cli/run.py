@@ -99,7 +99,7 @@ async def _run(
             await stack.enter_async_context(agent)
         say(*await settle_left_behind(dispatcher))
         if dispatcher.tree.note:
-            complain(dispatcher.tree.note)
+            say(f"Note: {dispatcher.tree.note}.")
         keys = stack.enter_context(RatingKeys(ledger, workspace.plan.project))
         screen = Screen(len(pending(workspace.plan.units())), steps=steps, offer=keys.offer)
         running = run_plan(dispatcher, only=only, max_units=max_units, watcher=screen, go_on=_go_on)

@@ -5,6 +5,7 @@ tick the box or put the tree back, record the end. What follows a failure is `wa
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import time
@@ -28,7 +29,7 @@ from stepdown.dispatch.verify import Verdict, program_finder, verify
 from stepdown.dispatch.walk import Go, Stop, Tried, Walk, tier_run
 from stepdown.dispatch.watch import Usage, Watch, limits_for
 from stepdown.dispatch.worktree import Snapshot, open_tree
-from stepdown.errors import BudgetError, LedgerError, WorkTreeError
+from stepdown.errors import BudgetError, LedgerError, PlanError, WorkTreeError
 from stepdown.ledger.port import Attempt, Block, Evidence, Ledger, Outcome
 from stepdown.plans.memory import MemoryPlan
 from stepdown.plans.source import PlanSource
@@ -180,9 +181,8 @@ class Dispatcher:
         history.append(Tried(trial.decision, trial.ref, trial.tier, trial.end.failure, trial.cause))
         following = walk.after(history)
         outcome = self._outcome(trial)
-        if trial.end.failure is None:
-            self._tick(trial.unit)
-        elif isinstance(following, Go):
+        unticked = self._tick(trial.unit) if trial.end.failure is None else None
+        if trial.end.failure is not None and isinstance(following, Go):
             outcome = msgspec.structs.replace(outcome, kept=self._put_back(trial))
         if trial.end.failure == "rejected":
             until = self.clock() + self.router.policy.block_seconds
@@ -190,6 +190,8 @@ class Dispatcher:
         self._settle(trial, outcome)
         self._learn(trial, outcome)
         watcher.ends(trial.unit, trial.decision, outcome, trial.tally.steps)
+        if unticked is not None:
+            raise unticked
         return following
 
     # The parts of an attempt.
@@ -258,7 +260,12 @@ class Dispatcher:
         return [Usage(steps=use.requests, tokens=use.tokens.total, cost_usd=use.cost_usd) for use in used]
 
     def _note(self, trial: Trial) -> Callable[[], None]:
-        return lambda: self.ledger.note_use(trial.id, trial.tally.use)
+        def note() -> None:
+            # What cannot be noted now is tried again with the next event, and said in earnest when the attempt is settled.
+            with contextlib.suppress(LedgerError):
+                self.ledger.note_use(trial.id, trial.tally.use)
+
+        return note
 
     async def _verified(self, trial: Trial) -> Verdict | None:
         """What the checks say; None where the attempt failed before there was anything to check."""
@@ -299,9 +306,14 @@ class Dispatcher:
             trial.noticed.append(f"the work tree could not be put back, so the next attempt starts from here: {error}")
             return ""
 
-    def _tick(self, unit: Unit) -> None:
-        if self._ticks:
-            self.plan.mark_done(unit)
+    def _tick(self, unit: Unit) -> PlanError | None:
+        """Tick the unit's box; what was wrong with that, to be said once the attempt is recorded."""
+        try:
+            if self._ticks:
+                self.plan.mark_done(unit)
+        except PlanError as error:
+            return error
+        return None
 
     def _outcome(self, trial: Trial) -> Outcome:
         decision = trial.decision

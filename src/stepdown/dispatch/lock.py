@@ -35,8 +35,9 @@ def only_run(project: str, directory: Path) -> Iterator[None]:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
             who = f"process {holder}" if holder.isdigit() else "another process"
             raise BusyError(f"{who} is running the plan of {project}: wait for it, or stop it") from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        with contextlib.suppress(OSError):  # who holds it is a courtesy; a full disk takes nothing from the lock itself
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(descriptor)

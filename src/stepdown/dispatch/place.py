@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from stepdown.dispatch.git import Repository, Running
+from stepdown.dispatch.git import Git, Repository, Running
 from stepdown.dispatch.shadow import Shadow, listed
 from stepdown.errors import WorkTreeError
 
@@ -20,6 +20,8 @@ _OPERATIONS: Final = {
     "rebase-apply": "rebase",
 }
 """What git leaves in its directory while it is in the middle of something."""
+
+_NO_DATE: Final = "@0 +0000"
 
 _LOCK_SECONDS: Final = 2.0
 """How long another git's hold on the index is waited for."""
@@ -156,9 +158,10 @@ class Place:
         return any(int(flag.split(maxsplit=1)[0], 16) & _INTENT_TO_ADD for flag in flags)
 
     def staged_commit(self, staged: Staged) -> str:
-        """A commit that keeps an index's objects from being pruned."""
+        """A commit that keeps an index's objects from being pruned; of the same index always the same one."""
         tree = staged.tree or self._git("mktree", feed=f"100644 blob {staged.blob}\tindex\n".encode()).decode().strip()
-        return self._git("commit-tree", "--no-gpg-sign", "-m", "stepdown: what was staged", tree).decode().strip()
+        undated = Git(self._git.directory, {**self._git.env, "GIT_AUTHOR_DATE": _NO_DATE, "GIT_COMMITTER_DATE": _NO_DATE})
+        return undated("commit-tree", "--no-gpg-sign", "-m", "stepdown: what was staged", tree).decode().strip()
 
     def index_differs(self, before: Staged) -> bool:
         """Whether something else is staged than was."""

@@ -42,10 +42,9 @@ async def _settle(dispatcher: Dispatcher, record: Record) -> str:
     attempt = record.attempt
     use, source = await _used(dispatcher, record)
     unit = _unit(dispatcher, attempt.unit_type, attempt.unit_id)
-    finished = use.ended and unit is not None
-    if finished and unit is not None and not unit.done and not _lacks(dispatcher, unit):
+    done = unit is not None and (unit.done or use.ended) and not _lacks(dispatcher, unit)
+    if done and unit is not None and not unit.done:
         dispatcher.plan.mark_done(unit)
-    done = finished and unit is not None and not _lacks(dispatcher, unit)
     ceiling = dispatcher.router.catalog.resolve(attempt.ceiling) if attempt.ceiling else None
     message = "" if done else "its process ended before it did"
     outcome = Outcome(

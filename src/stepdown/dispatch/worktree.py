@@ -282,6 +282,7 @@ class GitTree:
                 mixed = self._only_mixed(tree, earlier, snapshot.commit)
                 if mixed and set(ends) <= set(known):
                     return ref
+                tree = f"{earlier}^{{tree}}" if mixed else tree
                 parents.append(earlier)
         commit = self._commit(tree, parents, f"{_TITLE}{_ref_name(name)}\n")
         return self._hold(name, commit, instead_of=earlier if earlier in parents else "")
