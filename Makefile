@@ -33,7 +33,7 @@ demo: $(STAMP)
 	@$(BIN)/python scripts/demo.py
 
 bench: $(STAMP)
-	@for name in decide startup ledger calibration expectations size; do \
+	@for name in decide startup ledger dispatch overhead calibration expectations watch size; do \
 		echo; echo "== python -m bench.$$name"; $(BIN)/python -m bench.$$name || exit 1; done
 
 docs: $(STAMP)
@@ -42,7 +42,7 @@ docs: $(STAMP)
 # The real agents that the journeys drive, where npm is present; the tests that need them skip with their reason elsewhere.
 clients:
 	@if command -v npm >/dev/null; then npm ci --no-fund --no-audit --loglevel=error --prefix tests/journeys; \
-		else echo "npm is not here: the journeys with Claude Code will be skipped"; fi
+		else echo "npm is not here: the journeys with Claude Code and Codex will be skipped"; fi
 
 # Anew from pyproject.toml, only with releases at least a week old, without addresses.
 lock: $(STAMP)
