@@ -1,7 +1,7 @@
 """``python -m bench.overhead [files]``: what a unit costs beside its agent, on a repository of 10,000 files.
 
-The agent does nothing and says so; everything else is real: decision, snapshot, ledger on disk, verification of a promised file,
-tick, release. Side by side in the same rounds: ``git status`` of the same tree, which any tool that looks at changes has to pay.
+The agent writes one promised file; everything else is real: decision, snapshot, ledger on disk, verification, tick, release.
+Side by side in the same rounds: ``git status`` of the same tree, which any tool that looks at changes has to pay.
 """
 
 import asyncio
@@ -31,15 +31,19 @@ class Nobody:
     name = "nobody"
 
     def providers(self) -> frozenset[str] | None:
+        """Any."""
         return None
 
     def check(self) -> str | None:
+        """Ready."""
         return None
 
     def configured_model(self, project: Path) -> str:  # noqa: ARG002  (the port's signature)
+        """Not known."""
         return ""
 
     async def run(self, job: Job) -> AsyncIterator[Event]:
+        """Write the file."""
         (job.workdir / f"made-{job.unit.id[-2:]}.txt").write_text("made\n")
         yield Finished()
 

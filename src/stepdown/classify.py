@@ -57,7 +57,7 @@ def classify(unit: Unit, signals: Signals, policy: Policy) -> Classification:
     elif unit.type in SCOPED:
         tier, reason, confidence = _scope(unit, signals, policy)
     else:
-        tier, reason, confidence = unit.default_tier, f"{unit.type} work is {unit.default_tier} by default", 0.0
+        tier, reason, confidence = unit.default_tier, f"{unit.default_tier} by default ({unit.type})", 0.0
     return Classification(tier=tier, reason=reason, signals=signals.as_mapping(), confidence=confidence, tag=tag)
 
 
@@ -88,7 +88,7 @@ def _task(signals: Signals, policy: Policy) -> tuple[Tier, str, float]:
     size = " and ".join(known)
     if signals.malformed:
         return Tier.STANDARD, f"{size} as far as the plan can be read, so standard{notes}", 0.2
-    return Tier.STANDARD, f"{size}: neither small enough for light nor large enough for heavy{notes}", 0.3 + 0.2 * len(known)
+    return Tier.STANDARD, f"{size} (neither small enough for light nor large enough for heavy){notes}", 0.3 + 0.2 * len(known)
 
 
 def _size(signals: Signals) -> list[str]:

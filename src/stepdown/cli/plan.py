@@ -65,8 +65,8 @@ def _print(workspace: Workspace, listed: list[tuple[Unit, Decision]], *, everyth
     say("", *_summary(workspace, listed, everything=everything))
 
 
-_ASIDE = re.compile(r" \([^()]*\)")
-"""The rule behind a reason, in brackets: it stands on the receipt, and a table is too narrow for it."""
+_ASIDE = re.compile(r" \([^()]*\)|; that is the tier of \S+, the ceiling")
+"""What a table is too narrow for, and the receipt says: the rule behind a reason, and what the column `ceiling` shows."""
 
 
 def _row(unit: Unit, decision: Decision) -> tuple[str, ...]:

@@ -183,7 +183,8 @@ class Dispatcher:
         outcome = self._outcome(trial)
         unticked = self._tick(trial.unit) if trial.end.failure is None else None
         if trial.end.failure is not None and isinstance(following, Go):
-            outcome = msgspec.structs.replace(outcome, kept=self._put_back(trial))
+            kept = self._put_back(trial)
+            outcome = msgspec.structs.replace(outcome, kept=kept, evidence=trial.evidence)
         if trial.end.failure == "rejected":
             until = self.clock() + self.router.policy.block_seconds
             self.ledger.block(Block(model=trial.ref, reason=trial.end.message, until=until))
@@ -191,6 +192,7 @@ class Dispatcher:
         self._learn(trial, outcome)
         watcher.ends(trial.unit, trial.decision, outcome, trial.tally.steps)
         if unticked is not None:
+            self.tree.release(trial.snapshot)
             raise unticked
         return following
 
@@ -301,10 +303,13 @@ class Dispatcher:
         if trial.snapshot is None:
             return ""
         try:
-            return self.tree.restore(trial.snapshot, keep_as=f"failed/{trial.job.env['STEPDOWN_ATTEMPT']}")
+            kept = self.tree.restore(trial.snapshot, keep_as=f"failed/{trial.job.env['STEPDOWN_ATTEMPT']}")
         except WorkTreeError as error:
             trial.noticed.append(f"the work tree could not be put back, so the next attempt starts from here: {error}")
             return ""
+        if self.tree.note:
+            trial.noticed.append(self.tree.note)
+        return kept
 
     def _tick(self, unit: Unit) -> PlanError | None:
         """Tick the unit's box; what was wrong with that, to be said once the attempt is recorded."""

@@ -4,8 +4,9 @@ The plan is read anew after each unit, since a unit may have written the next on
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from stepdown.budget import due_alerts
 from stepdown.decision import Meter
@@ -32,7 +33,7 @@ async def run_plan(
     Args:
         dispatcher: runs them; its plan says which.
         only: run just the unit (or units) with this id, or this ``type id``.
-        max_units: run at most so many; hooks do not count.
+        max_units: run at most so many; hooks and skipped units do not count.
         watcher: is told what happens.
         go_on: asked when a budget is full and ``budget_enforcement`` is ``pause``: whether to run over it.
 
@@ -41,8 +42,10 @@ async def run_plan(
         BudgetError: a hard budget is used up and nobody said to go on.
     """
     tried: set[tuple[str, str]] = set()
+    ran = 0
     alerts = Alerts(dispatcher, watcher)
-    while max_units is None or len(tried) < max_units:
+    dispatch = _asking(dispatcher, watcher, go_on)
+    while max_units is None or ran < max_units:
         waiting = [unit for unit in pending(dispatcher.plan.units()) if (unit.type, unit.id) not in tried]
         if not tried:
             waiting = selected(waiting, only)
@@ -51,25 +54,44 @@ async def run_plan(
             return
         unit = waiting[0]
         tried.add((unit.type, unit.id))
-        try:
-            done = await dispatcher.dispatch(unit, watcher)
-        except BudgetError as error:
-            if dispatcher.preferences.budget_enforcement != "pause" or not go_on(str(error)):
-                raise
-            dispatcher.over_budget = True
-            done = await dispatcher.dispatch(unit, watcher)
+        done = await dispatch(unit)
         yield done
         if done.failed:
             return
-        async for after in run_hooks(dispatcher, done.unit, watcher):
+        if done.skipped:
+            continue
+        ran += 1
+        async for after in run_hooks(dispatcher, done.unit, watcher, go_on=go_on):
             yield after
             if after.failed and not after.unit.is_hook:
                 return
         alerts.say()
 
 
-async def run_hooks(dispatcher: Dispatcher, unit: Unit, watcher: Watcher = _QUIET) -> AsyncIterator[Done]:
-    """The hooks that are due after `unit`, and the unit again where one asks for it. A hook's failure is its own."""
+def _asking(dispatcher: Dispatcher, watcher: Watcher, go_on: Callable[[str], bool]) -> Callable[..., Awaitable[Done]]:
+    """`Dispatcher.dispatch`, which asks whether to go on where a budget is full and ``budget_enforcement`` is ``pause``."""
+
+    async def dispatch(unit: Unit, **more: Any) -> Done:
+        try:
+            return await dispatcher.dispatch(unit, watcher, **more)
+        except BudgetError as error:
+            if dispatcher.over_budget or dispatcher.preferences.budget_enforcement != "pause" or not go_on(str(error)):
+                raise
+            dispatcher.over_budget = True
+            return await dispatcher.dispatch(unit, watcher, **more)
+
+    return dispatch
+
+
+async def run_hooks(
+    dispatcher: Dispatcher, unit: Unit, watcher: Watcher = _QUIET, *, go_on: Callable[[str], bool] = lambda _: False
+) -> AsyncIterator[Done]:
+    """The hooks that are due after `unit`, and the unit again where one asks for it. A hook's failure is its own.
+
+    Raises:
+        BudgetError: as `run_plan`.
+    """
+    dispatch = _asking(dispatcher, watcher, go_on)
 
     def exists(name: str) -> bool:
         return dispatcher.plan.beside(unit, name).is_file()
@@ -83,12 +105,12 @@ async def run_hooks(dispatcher: Dispatcher, unit: Unit, watcher: Watcher = _QUIE
         hook = due.pop(0)
         writes = _artifact(dispatcher, unit, hook.hook.artifact)
         wanted = f"\n\n## Expected Output\n\n- `{writes[0]}`\n" if writes else ""
-        yield await dispatcher.dispatch(hook.unit, watcher, prompt=hook.prompt + wanted, writes=writes)
+        yield await dispatch(hook.unit, prompt=hook.prompt + wanted, writes=writes)
         if hooks.asks_again(hook.hook, cycles(hook.hook.name), exists):
             asked = dispatcher.plan.beside(unit, hook.hook.retry_on)
             note = f"## What {hook.hook.name} found\n\n{asked.read_text(encoding='utf-8', errors='replace')[:20_000]}"
             asked.unlink()
-            again = await dispatcher.dispatch(unit, watcher, cause="again", note=note)
+            again = await dispatch(unit, cause="again", note=note)
             yield again
             if again.failed:
                 return

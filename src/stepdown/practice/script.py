@@ -15,6 +15,7 @@ from stepdown.practice import content, messages
 from stepdown.practice.messages import Reply
 
 _UNIT: Final = re.compile(r"^## UNIT:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
+_UNIT_ID: Final = re.compile(r"\s*(\S+?):?[ \t]")
 _ASIDE: Final = re.compile(r"<document name=.*?</document>", re.DOTALL)
 _SECTION: Final = re.compile(r"^#{1,6}[ \t]+(?:files to write|expected outputs?)\b.*$", re.IGNORECASE | re.MULTILINE)
 _HEADING: Final = re.compile(r"^#{1,6}[ \t]", re.MULTILINE)
@@ -34,6 +35,15 @@ def unit_name(text: str) -> str:
     """What ``## UNIT: Execute Task T01`` names; "" where nothing is named."""
     found = _UNIT.search(_ASIDE.sub("", text))
     return found[1] if found else ""
+
+
+def unit_in_full(text: str) -> str:
+    """Name and id, ``Execute Task T01 (M001/S02/T01)``: tasks of two slices have one name, and not the same work."""
+    found = _UNIT.search(text := _ASIDE.sub("", text))
+    if found is None:
+        return ""
+    named = _UNIT_ID.match(text, found.end())
+    return f"{found[1]} ({named[1]})" if named else found[1]
 
 
 def targets(text: str) -> list[str]:
@@ -148,7 +158,10 @@ def answer(body: Mapping[str, Any]) -> Reply:
     if unseen and tools.read:
         return _use("Looking at what is there.", [tools.read.call(path) for path in unseen])
     done = {call.path: call for call in calls if call.tool in {tool.name for tool in (tools.write, tools.append) if tool}}
-    steps = [_write(tools, place, path, unit, seen.get(place)) for place, path in located.items() if place not in done]
+    passing = unit_in_full(text)
+    steps = [
+        _write(tools, place, path, (unit, passing), seen.get(place)) for place, path in located.items() if place not in done
+    ]
     for place, path in located.items():
         if place not in seen or seen[place].failed:
             for name, words in content.companions(path).items():
@@ -170,12 +183,12 @@ def _located(path: str, tool: Tool, workdir: str) -> str:
     return str(PurePosixPath(workdir) / path) if workdir and tool.path != "path" else path
 
 
-def _write(tools: _Tools, place: str, path: str, unit: str, seen: _Call | None) -> dict[str, Any] | None:
-    """The call that brings one file about; None where it is best left alone."""
+def _write(tools: _Tools, place: str, path: str, unit: tuple[str, str], seen: _Call | None) -> dict[str, Any] | None:
+    """The call that brings one file about; None where it is best left alone. `unit` is its name, short and in full."""
     assert tools.write is not None
     if seen is None or seen.failed or seen.answer is None:
-        return tools.write.call(place, content.fresh(path, unit))
-    line = content.addition(path, unit)
+        return tools.write.call(place, content.fresh(path, unit[0]))
+    line = content.addition(path, unit[1])
     if line is None or line in seen.answer:
         return None
     if tools.append is not None:
