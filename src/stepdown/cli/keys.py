@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Final, Self
 
-from stepdown.cli.screen import say
+from stepdown.cli.screen import complain, say
+from stepdown.errors import LedgerError
 from stepdown.ledger.port import Ledger, Rating
 from stepdown.units import Unit
 
@@ -25,22 +28,45 @@ class RatingKeys:
         self._before: list[Any] | None = None
 
     def __enter__(self) -> Self:
-        if sys.stdin.isatty() and sys.stdout.isatty():
+        if _in_front() and sys.stdout.isatty():
             import termios  # noqa: PLC0415  (only where there is a terminal)
-            import tty  # noqa: PLC0415
 
             with contextlib.suppress(termios.error, OSError):
                 self._before = termios.tcgetattr(sys.stdin)
-                tty.setcbreak(sys.stdin)
-                asyncio.get_running_loop().add_reader(sys.stdin, self._pressed)
+                self._listen()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._before is not None:
-            import termios  # noqa: PLC0415  (only where there is a terminal)
+        self._rest()
 
-            asyncio.get_running_loop().remove_reader(sys.stdin)
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """While a question is asked: the terminal is as it was, echo and all, and ctrl-C ends the question at once."""
+        self._rest()
+        # asyncio's own handler waits for the loop, and the loop waits for the answer.
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, handler)
+            if self._before is not None:
+                self._listen()
+
+    def _listen(self) -> None:
+        import tty  # noqa: PLC0415  (only where there is a terminal)
+
+        tty.setcbreak(sys.stdin)
+        asyncio.get_running_loop().add_reader(sys.stdin, self._pressed)
+
+    def _rest(self) -> None:
+        if self._before is None:
+            return
+        import termios  # noqa: PLC0415  (only where there is a terminal)
+
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+        if _in_front():  # in the background it is somebody else's terminal by now, and touching it would stop us
+            with contextlib.suppress(termios.error):  # it is gone
+                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
 
     def offer(self, unit: Unit) -> str:
         """Remember the unit that has ended; what to print behind its line."""
@@ -48,14 +74,30 @@ class RatingKeys:
         return "" if self._before is None else "   (o over, u under, k ok)"
 
     def _pressed(self) -> None:
-        word = _WORDS.get(os.read(sys.stdin.fileno(), 1).decode(errors="replace").lower())
-        unit, self._last = self._last, None
-        if word is None or unit is None:
-            self._last = unit
+        try:
+            key = os.read(sys.stdin.fileno(), 1)
+        except OSError:
+            key = b""
+        if not key:  # the terminal is gone: it would be ready to be read for ever
+            asyncio.get_running_loop().remove_reader(sys.stdin)
             return
+        word, unit = _WORDS.get(key.decode(errors="replace").lower()), self._last
+        if word is None or unit is None:
+            return
+        self._last = None
+        try:
+            rated = self._rate(unit, word)
+        except LedgerError as error:  # nobody is above this to say it
+            complain(str(error))
+            return
+        if rated:
+            say(f"         rated {word}: {unit.type} {unit.id}")
+
+    def _rate(self, unit: Unit, word: str) -> bool:
+        """Record it; whether there was something to rate."""
         records = [record for record in self._ledger.of_unit(self._project, unit.id) if record.attempt.unit_type == unit.type]
         if not records or records[-1].attempt.tier is None:
-            return
+            return False
         attempt = records[-1].attempt
         assert attempt.tier is not None
         rating = Rating(
@@ -69,4 +111,12 @@ class RatingKeys:
             at=time.time(),
         )
         self._ledger.rate(rating)
-        say(f"         rated {word}: {unit.type} {unit.id}")
+        return True
+
+
+def _in_front() -> bool:
+    """Whether standard input is a terminal and it listens to us: in the background, setting it up would stop the program."""
+    try:
+        return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:
+        return False

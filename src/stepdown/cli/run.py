@@ -102,7 +102,12 @@ async def _run(
             say(f"Note: {dispatcher.tree.note}.")
         keys = stack.enter_context(RatingKeys(ledger, workspace.plan.project))
         screen = Screen(len(pending(workspace.plan.units())), steps=steps, offer=keys.offer)
-        running = run_plan(dispatcher, only=only, max_units=max_units, watcher=screen, go_on=_go_on)
+
+        def go_on(why: str) -> bool:
+            with keys.paused():
+                return _go_on(why)
+
+        running = run_plan(dispatcher, only=only, max_units=max_units, watcher=screen, go_on=go_on)
         results = []
         async for done in running:
             screen.done(done)
@@ -115,7 +120,16 @@ def _go_on(why: str) -> bool:
     """Ask whether to run over a full budget; without a terminal nobody is there to say yes."""
     if not sys.stdin.isatty():
         return False
-    return click.confirm(f"{why}. Go on over budget until this run ends?", default=False)
+    return _ask(f"{why}. Go on over budget until this run ends?")
+
+
+def _ask(question: str) -> bool:
+    """Ask; no is what an empty answer means. Stopped at the question, the question's line is ended."""
+    try:
+        return click.confirm(question, default=False)
+    except click.Abort:
+        click.echo(err=True)
+        raise
 
 
 def _commands_allowed(workspace: Workspace, ledger: Ledger, waiting: list[Unit], *, yes: bool) -> bool:
@@ -137,7 +151,7 @@ def _commands_allowed(workspace: Workspace, ledger: Ledger, waiting: list[Unit],
     if not sys.stdin.isatty():
         say("They will not run without your word: --yes. What only they could check will be unverified.", "")
         return False
-    if click.confirm("Run them in this project, now and later?", default=False):
+    if _ask("Run them in this project, now and later?"):
         ledger.consent(project, _CONSENT, time.time())
         return True
     return False

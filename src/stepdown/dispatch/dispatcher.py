@@ -149,7 +149,7 @@ class Dispatcher:
         while isinstance(following, Go):
             told = self._told(change, prompt, _before(trials, note))
             files = self.plan.outputs(change.unit) if writes is None else writes
-            trial = self._begin(change.unit, following, told, files, base, len(trials) + 1)
+            trial = self._begin(change.unit, following, told, files, base, trials)
             trials.append(trial)
             following = await self._carry_out(trial, walk, history, watcher)
         self.tree.release(base)
@@ -180,6 +180,8 @@ class Dispatcher:
             raise
         history.append(Tried(trial.decision, trial.ref, trial.tier, trial.end.failure, trial.cause))
         following = walk.after(history)
+        if isinstance(following, Go) and trial.job.cost_cap is not None and (trial.tally.cost or 0.0) >= trial.job.cost_cap:
+            following = Stop("the unit has used up its per_unit_cost_cap_usd")
         outcome = self._outcome(trial)
         unticked = self._tick(trial.unit) if trial.end.failure is None else None
         if trial.end.failure is not None and isinstance(following, Go):
@@ -198,8 +200,10 @@ class Dispatcher:
 
     # The parts of an attempt.
 
-    def _begin(self, unit: Unit, go: Go, told: str, writes: tuple[str, ...], base: Snapshot | None, number: int) -> Trial:
-        """Record the start: a crash after this finds it."""
+    def _begin(
+        self, unit: Unit, go: Go, told: str, writes: tuple[str, ...], base: Snapshot | None, earlier: list[Trial]
+    ) -> Trial:
+        """Record the start: a crash after this finds it. The unit's cap is what its earlier attempts have left of it."""
         model = self.router.catalog.find_ref(go.model) or self.router.catalog.resolve(go.model)
         if model is None and go.model:
             provider, _, name = go.model.rpartition("/") if go.decision.provider else ("", "", go.model)
@@ -207,6 +211,7 @@ class Dispatcher:
         settings = self.preferences.agents.get(self.agent.name)
         key = uuid.uuid4().hex
         started = self.clock()
+        cap = self.preferences.per_unit_cost_cap_usd
         name = pattern(unit, go.decision.classification)
         job = Job(
             unit=unit,
@@ -215,7 +220,7 @@ class Dispatcher:
             workdir=self.workdir,
             writes=writes,
             timeout=3600.0 if settings is None else settings.timeout,
-            cost_cap=self.preferences.per_unit_cost_cap_usd,
+            cost_cap=None if cap is None else cap - sum(trial.tally.cost or 0.0 for trial in earlier),
             env={"STEPDOWN_ATTEMPT": key},
         )
         tally = Tally(model, lambda named: self.router.catalog.resolve(named, go.decision.provider))
@@ -225,7 +230,7 @@ class Dispatcher:
         trial.snapshot = base
         hard = () if self.over_budget else caps(self.preferences, started)
         try:
-            trial.id = self.ledger.begin(self._attempt(trial, key, number, started), caps=hard)
+            trial.id = self.ledger.begin(self._attempt(trial, key, len(earlier) + 1, started), caps=hard)
         except BudgetError:
             self.tree.release(base)
             raise
