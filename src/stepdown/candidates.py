@@ -1,6 +1,6 @@
 """Which models may serve a unit below its ceiling, what each would cost, and which is the cheapest (SPEC section 5). Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 
 import msgspec
@@ -197,6 +197,10 @@ class Market:
         """What `model` would cost, and whether it can serve `work` at all; whether it is below a ceiling is not asked."""
         return self._offer(Stall(model, model.ref, named=True), work, None)
 
+    def taken(self, model: Model, work: Work, why: str) -> Candidate:
+        """A model that was taken without being chosen on the market: the ceiling, or one that somebody named."""
+        return self.offer(model, work).candidate(taken=True, why=why)
+
     def _offer(self, stall: Stall, work: Work, limit: float | None) -> Offer:
         """An offer of at most `limit` dollars, or less than that where the user did not name the model."""
         model, ref = stall.model, stall.ref
@@ -228,8 +232,19 @@ class Market:
         if quote is None:
             offers = tuple(self._offers(target, work, ceiling))
             chosen = self.cheapest(offers, ceiling)
-            quote = self._quotes[key] = Quote(offers, chosen, tuple(_considered(offers, chosen, ceiling)))
+            named = {model.ref for model in self._named.values()}
+            considered = (*_considered(offers, chosen, ceiling, named), *self._below(target, work, ceiling))
+            quote = self._quotes[key] = Quote(offers, chosen, considered)
         return quote
+
+    def _below(self, target: Tier, work: Work, ceiling: Ceiling) -> Iterable[Candidate]:
+        """The cheapest of each tier below the unit's: what somebody asks about who wonders why it is not cheaper still."""
+        assert ceiling.model.tier is not None
+        pool = self._pool(ceiling.model)
+        for tier in reversed(TIERS[: min(target, ceiling.model.tier).rank]):
+            offer = self.cheapest([self._offer(stall, work, work.ceiling_cost) for stall in pool[tier]], ceiling)
+            if offer is not None:
+                yield offer.candidate(taken=False, why=f"is for {tier} work; this is {target}")
 
     def _offers(self, target: Tier, work: Work, ceiling: Ceiling) -> list[Offer]:
         """The offers from `target` up to the ceiling's tier; tiers above the first that serves are not asked.
@@ -269,11 +284,11 @@ class Market:
 _MOST_QUOTES = 256
 
 
-def _considered(offers: Iterable[Offer], chosen: Offer | None, ceiling: Ceiling) -> Iterable[Candidate]:
+def _considered(offers: Iterable[Offer], chosen: Offer | None, ceiling: Ceiling, named: Collection[str]) -> Iterable[Candidate]:
     """Each offer with why it was taken, or was not."""
     for offer in offers:
         if offer is chosen:
-            yield offer.candidate(taken=True, why="the cheapest that fits")
+            yield offer.candidate(taken=True, why="named in tier_models" if offer.ref in named else "the cheapest that fits")
         elif offer.misfit:
             yield offer.candidate(taken=False, why=offer.misfit)
         elif chosen is not None:

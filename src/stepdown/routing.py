@@ -291,6 +291,8 @@ class Router:
         unit, ceiling, work = case.unit, case.ceiling, self._work(case)
         full = exhausted(case.context.meters)
         expected = work.expected(model)
+        if chosen is None and model is not None:
+            considered = (self._market.taken(model, work, why), *considered)
         cost, total = (None, None) if model is None else self._market.price(model, work, expected)
         tier = case.tier
         if ceiling is not None and ceiling.model.tier is not None and unchanged not in {"pinned", "hook"}:

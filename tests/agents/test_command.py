@@ -81,7 +81,7 @@ async def test_the_last_line_may_tell_usage_and_cost(tmp_path: Path) -> None:
     report = '{"usage": {"input_tokens": 5, "output_tokens": 2}, "cost_usd": 0.01, "model": "m", "result": "ok"}'
     code = f"print('work'); print({report!r})"
     finished = await outcome(python(code), job(tmp_path))
-    assert finished == Finished(tokens=Tokens(input=5, output=2), cost_usd=0.01, model="m", text="ok")
+    assert finished == Finished(tokens=Tokens(input=5, output=2), cost_usd=0.01, billed=True, model="m", text="ok")
 
 
 @pytest.mark.parametrize("said", ["", "done", "{", "[1]", "null", '{"usage": {"input_tokens": "many"}, "cost_usd": "free"}'])

@@ -82,6 +82,9 @@ def test_what_a_provider_does_wrong_is_walked_round(
     done = call("run", day.project, "--agent", "practice", "--max-units", "1", "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     assert day.ends() == attempts
+    first = day.records()[0]
+    assert first.outcome is not None
+    assert first.outcome.finished - first.attempt.started < 3  # a hang ends with the timeout, not with somebody's patience
     assert said in day.evidence()
     assert said in done.stdout
     assert day.ticked() == [1]

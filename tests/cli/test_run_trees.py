@@ -149,10 +149,11 @@ class Runs:
     ids=["ctrl-C", "kill", "kill -9"],
 )
 def test_a_run_that_ends_early_is_gone_on_with_and_a_second_one_is_refused(
-    number: signal.Signals, code: int, complaint: str, day: BadDay, program: Run
+    number: signal.Signals, code: int, complaint: str, day: BadDay, program: Run, request: pytest.FixtureRequest
 ) -> None:
     day.agent(WAITS)
     first = Runs(day)
+    request.addfinalizer(first.process.kill)
     said = one_line(program("run", day.project, "--agent", "command", "--yes"), 9)
     assert f"process {first.process.pid} is running the plan of {day.project}" in said
     assert first.end(number) == (code, complaint)

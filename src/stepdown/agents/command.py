@@ -158,6 +158,7 @@ def _finished(child: Child, report: Mapping[str, Any]) -> Finished:
         message=one_line(message),
         tokens=tokens_of(report.get("usage")),
         cost_usd=dollars_of(report.get("cost_usd", report.get("total_cost_usd"))),
+        billed="cost_usd" in report,
         model=model if isinstance(model, str) else "",
         text=str(report.get("result") or ""),
     )

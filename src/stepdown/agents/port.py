@@ -72,6 +72,7 @@ class Finished(msgspec.Struct, frozen=True, tag=True, kw_only=True):
         message: for a failure, one line: what happened and what to do.
         tokens: everything the attempt used; None where the agent does not say.
         cost_usd: what the agent itself says it cost; None where it does not say.
+        billed: whether `cost_usd` is what is charged, and not the agent's own estimate from a price list.
         requests: requests to the provider; None where unknown.
         model: the model that answered, as the agent names it; "" where unknown.
         text: the agent's last words.
@@ -81,6 +82,7 @@ class Finished(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     message: str = ""
     tokens: Tokens | None = None
     cost_usd: float | None = None
+    billed: bool = False
     requests: int | None = None
     model: str = ""
     text: str = ""

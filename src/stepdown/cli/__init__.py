@@ -1,7 +1,8 @@
 """The command line: one module per command, imported when that command runs.
 
-Exit codes: 0 done; 1 a unit failed; 2 a call or preferences that cannot be understood; 3 no readable plan; 4 the ledger cannot
-be used; 5 the agent cannot be used; 6 a budget is used up; 7 a provider does not answer; 130 stopped with ctrl-C.
+Exit codes: 0 done; 1 a unit failed; 2 a call or preferences that cannot be understood; 3 no readable plan; 4 the ledger
+cannot be used; 5 the agent cannot be used; 6 a budget is used up; 7 a provider does not answer; 8 the work tree cannot be
+snapshotted or put back; 9 another run is at work on the plan; 130 stopped with ctrl-C.
 """
 
 import importlib

@@ -93,10 +93,8 @@ def _summary(workspace: Workspace, listed: list[tuple[Unit, Decision]], *, every
     what = "units" if everything else "pending units"
     lines = [f"{len(listed)} {what}, {down} of them on less than their ceiling."]
     if known:
-        saved = f", {1 - cost / ceiling:.0%} less" if ceiling > 0 and cost < ceiling else ""
-        lines[0] += (
-            f" Expected {dollars(cost, estimated=True)} instead of {dollars(ceiling, estimated=True)}{saved} (estimated)."
-        )
+        saved = f" instead of {dollars(ceiling, estimated=True)}, {1 - cost / ceiling:.0%} less" if cost < ceiling else ""
+        lines[0] += f" Expected {dollars(cost, estimated=True)}{saved} (estimated)."
     if len(known) < len(listed):
         lines.append(f"{len(listed) - len(known)} units have no known cost and are not in that sum.")
     if any(decision.unchanged == "no ceiling" for decision in decisions):

@@ -26,4 +26,4 @@ def command(*, path: Path, assume: Path | None, only_set: bool, json_: bool) -> 
     columns = [Column(title="preference"), Column(title="value", shrinks=True), Column(title="from")]
     print_table(columns, [(row.key, row.value, row.origin) for row in rows])
     read = ", ".join(preferences.files) or "no file: everything is a default"
-    say("", f"Read: {read}. {len(preferences.warnings)} warnings.")
+    say("", f"Read: {read}. {len(preferences.warnings)} warning{'s' * (len(preferences.warnings) != 1)}.")

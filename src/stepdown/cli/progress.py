@@ -13,7 +13,7 @@ from stepdown.report.money import dollars
 from stepdown.units import Unit
 
 _CAUSES: Final = {
-    "fallback": "the provider failed; the next of the chain",
+    "fallback": "the next of the chain",
     "step up": "stepped up",
     "configured": "once more, on the configured model",
     "again": "again, as a hook asked",
@@ -106,7 +106,7 @@ def summary(results: list[Done]) -> Iterator[str]:
         yield f"{unverified} of them unverified: there was nothing to check them by."
     known = [done.cost_usd for done in ran if done.cost_usd is not None]
     unpriced = len(ran) - len(known)
-    yield f"Spent {dollars(sum(known))}, hooks and failed attempts included" + (
+    yield f"Spent {dollars(sum(known) if known else None)}, hooks and failed attempts included" + (
         f", and {unpriced} units of unknown cost." if unpriced else "."
     )
     compared = [(d.cost_usd, d.ceiling_cost_usd) for d in ran if d.cost_usd is not None and d.ceiling_cost_usd is not None]

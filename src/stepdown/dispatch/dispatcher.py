@@ -99,8 +99,13 @@ class Dispatcher:
         return msgspec.structs.replace(context, retry=retry, hook_model=hook_model)
 
     def decide(self, unit: Unit) -> Decision:
-        """What `unit` would run on now."""
-        return self.router.decide(unit, self.context())
+        """What `unit` would run on now, with what pre-dispatch hooks have to say."""
+        change = self.change(unit)
+        return self.router.decide(change.unit, self.context(hook_model=change.model))
+
+    def change(self, unit: Unit) -> hooks.Change:
+        """What the pre-dispatch hooks make of `unit`."""
+        return hooks.of_plan(unit, self.preferences.pre_dispatch_hooks, self.plan)
 
     def run(self, unit: Unit, watcher: Watcher = _QUIET) -> Done:
         """`dispatch`, for callers without an event loop."""
@@ -131,7 +136,7 @@ class Dispatcher:
             AgentError: the agent cannot start.
             LedgerError: an attempt cannot be recorded.
         """
-        change = hooks.before(unit, self.preferences.pre_dispatch_hooks, lambda name: self.plan.beside(unit, name).exists())
+        change = self.change(unit)
         decision = self.router.decide(change.unit, self.context(hook_model=change.model))
         if change.action == "skip":
             return Done(unit=unit, decision=decision, outcome=None, skipped=f"skipped by the hook {change.fired[-1]}")
@@ -172,6 +177,7 @@ class Dispatcher:
             trial.missing = tuple(path for path in trial.job.writes if not (self.workdir / path).is_file())
             trial.verdict = await self._verified(trial)
             trial.judge()
+            trial.compare_with_cap()
         except BaseException as error:
             trial.end = broken_off(error)
             if trial.snapshot is not None:

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from stepdown.plans.source import PlanSource
 from stepdown.preferences.schema import PostUnitHook, PreDispatchHook
 from stepdown.units import Unit
 
@@ -77,6 +78,11 @@ def before(unit: Unit, hooks: Sequence[PreDispatchHook], exists: Callable[[str],
             fired=fired,
         )
     return change
+
+
+def of_plan(unit: Unit, hooks: Sequence[PreDispatchHook], plan: PlanSource) -> Change:
+    """`before`, with the unit's own files looked for where its plan keeps them."""
+    return before(unit, hooks, lambda name: plan.beside(unit, name).exists())
 
 
 def after(

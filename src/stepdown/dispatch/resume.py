@@ -3,7 +3,10 @@
 Called by the process that holds the plan's lock (`lock.only_run`): an attempt that never ended has nobody working on it.
 """
 
-from typing import Protocol, runtime_checkable
+import os
+import signal
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -11,6 +14,8 @@ from stepdown.dispatch.dispatcher import Dispatcher, base_name
 from stepdown.ledger.port import Outcome, Record, Use
 from stepdown.plans.source import pending
 from stepdown.units import Tokens, Unit
+
+_COUNTED: Final = "as the provider counted"
 
 
 @runtime_checkable
@@ -25,9 +30,29 @@ class Accountant(Protocol):
 async def settle_left_behind(dispatcher: Dispatcher) -> list[str]:
     """Settle every unfinished attempt of the plan; a line for each, saying what became of it."""
     left = [record for record in dispatcher.ledger.unfinished(dispatcher.plan.project) if record.source == "run"]
+    end_left_behind({record.attempt.key for record in left})
     said = [await _settle(dispatcher, record) for record in left]
     _forget_others(dispatcher)
     return said
+
+
+def end_left_behind(keys: set[str]) -> int:
+    """End agents that outlived the run that started them, so that no two work in one tree; how many processes that were.
+
+    They are known by ``STEPDOWN_ATTEMPT`` in their environment, which holds a key that no other attempt has. Only where the
+    system shows it (``/proc``).
+    """
+    marks = [f"STEPDOWN_ATTEMPT={key}\0".encode() for key in keys if key]
+    ended = 0
+    for entry in Path("/proc").glob("[0-9]*") if marks else ():
+        try:
+            environment = (entry / "environ").read_bytes() + b"\0"
+            if int(entry.name) != os.getpid() and any(mark in environment for mark in marks):
+                os.kill(int(entry.name), signal.SIGKILL)
+                ended += 1
+        except OSError:
+            continue  # it has ended, or is somebody else's
+    return ended
 
 
 def _forget_others(dispatcher: Dispatcher) -> None:
@@ -45,15 +70,17 @@ async def _settle(dispatcher: Dispatcher, record: Record) -> str:
     done = unit is not None and (unit.done or use.ended) and not _lacks(dispatcher, unit)
     if done and unit is not None and not unit.done:
         dispatcher.plan.mark_done(unit)
-    ceiling = dispatcher.router.catalog.resolve(attempt.ceiling) if attempt.ceiling else None
+    # Of an agent that says what it used only when it is done, a crash leaves nothing: that is unknown, not zero.
+    seen = use.requests > 0 or use.tokens.total > 0 or source == _COUNTED
+    ceiling = dispatcher.router.catalog.resolve(attempt.ceiling) if attempt.ceiling and seen else None
     message = "" if done else "its process ended before it did"
     outcome = Outcome(
         failure=None if done else "cancelled",
         message=message,
         evidence=(f"resumed: {source}",),
-        tokens=use.tokens,
-        cost_usd=use.cost_usd,
-        cost_source="unknown" if use.cost_usd is None else "priced",
+        tokens=use.tokens if seen else None,
+        cost_usd=use.cost_usd if seen else None,
+        cost_source="priced" if seen and use.cost_usd is not None else "unknown",
         ceiling_cost_usd=None if ceiling is None else ceiling.cost(use.tokens),
         requests=use.requests or None,
         finished=dispatcher.clock(),
@@ -71,9 +98,7 @@ async def _used(dispatcher: Dispatcher, record: Record) -> tuple[Use, str]:
             tokens, requests = counted
             model = dispatcher.router.catalog.find_ref(record.attempt.model)
             cost = None if model is None else model.cost(tokens)
-            return msgspec.structs.replace(
-                record.so_far, tokens=tokens, requests=requests, cost_usd=cost
-            ), "as the provider counted"
+            return msgspec.structs.replace(record.so_far, tokens=tokens, requests=requests, cost_usd=cost), _COUNTED
     return record.so_far, "as far as was seen; a request under way may be missing"
 
 

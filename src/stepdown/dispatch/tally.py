@@ -60,7 +60,8 @@ class Tally:
 
     def outcome(self, end: Finished, ceiling: Model | None, now: float) -> Outcome:
         """The attempt as the ledger keeps it, before anything was verified."""
-        priced = self.cost if self.tokens is not None else None
+        known = self.tokens is not None and not (end.billed and end.cost_usd is not None)
+        priced = self.cost if known else None
         cost, source = (priced, "priced") if priced is not None else (end.cost_usd, "reported")
         return Outcome(
             failure=end.failure,

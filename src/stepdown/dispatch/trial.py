@@ -115,12 +115,19 @@ class Trial:
         if self.verdict is not None and self.verdict.verified is False and self.end.failure is None:
             self.end = msgspec.structs.replace(self.end, failure="quality", message=self.verdict.evidence)
 
+    def compare_with_cap(self) -> None:
+        """Say that the unit's cap was passed where the agent told its cost only at the end, too late to stop it."""
+        cost = self.end.cost_usd if self.end.billed else self.tally.cost
+        if self.job.cost_cap is not None and cost is not None and cost > self.job.cost_cap and self.end.failure is None:
+            cap = f"per_unit_cost_cap_usd (${self.job.cost_cap:g})"
+            self.noticed.append(f"over {cap}: ${cost:.2f}, which was told only when it was done")
+
     @property
     def evidence(self) -> tuple[str, ...]:
         """What was checked and noticed, one line each."""
         lines = [] if self.verdict is None else [finding.line for finding in self.verdict.findings]
         if self.end.failure is not None and self.end.message:
-            lines = [f"{self.end.failure}: {self.end.message}", *lines]
+            lines = [f"{self.end.failure}: {self.end.message}", *(line for line in lines if line != self.end.message)]
         return (*lines, *self.noticed)
 
 

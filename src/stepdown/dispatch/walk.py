@@ -96,7 +96,8 @@ class Walk:
         if not self._escalate:
             return Stop("stepping up is off (escalate_on_failure: false)")
         if first.unchanged in _NAMED:
-            return Stop(f"the model was {first.unchanged}, and that is kept to")
+            whose = "it is pinned to its model" if first.unchanged == "pinned" else "a hook named its model"
+            return Stop(f"{whose}, and that is kept to")
         if not any(attempt.cause == "step up" for attempt in history):
             decision = self._step_up(Retry(tier=last.tier, model=last.model))
             if decision.ref and decision.ref not in failed and not decision.refused:

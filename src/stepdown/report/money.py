@@ -2,6 +2,9 @@
 
 import math
 
+_NOTHING = 1e-9
+"""Less than this is what adding up floats leaves behind, not money."""
+
 
 def dollars(amount: float | None, *, estimated: bool = False) -> str:
     """``$1.84``, ``$0.0042``, ``$1,234.50``, ``-$0.12``, ``~$1.84`` for an estimate, ``unknown`` for None.
@@ -14,7 +17,7 @@ def dollars(amount: float | None, *, estimated: bool = False) -> str:
     size = abs(amount)
     sign = "-" if amount < 0 else ""
     mark = "~" if estimated else ""
-    if size == 0:
+    if size < _NOTHING:
         return f"{mark}$0.00"
     if size < 1e-6:
         return f"{mark}<$0.000001" if not sign else f"{mark}>-$0.000001"
