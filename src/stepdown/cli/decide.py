@@ -9,7 +9,7 @@ import msgspec
 from stepdown.agents.claude_settings import configured_model
 from stepdown.cli.arguments import TREE, directory
 from stepdown.cli.receipts import as_json, candidate_json, receipt, shown
-from stepdown.cli.screen import print_json, say
+from stepdown.cli.screen import complain, print_json, say
 from stepdown.cli.workspace import read_preferences
 from stepdown.context import build_context
 from stepdown.decision import Context, Meter, Retry
@@ -86,6 +86,7 @@ def _unit(unit_type: str, unit_id: str, title: str, plan_file: Path | None, proj
         for unit in GsdPlan.open(project).units():
             if unit.type == unit_type and unit.id == unit_id:
                 return unit
+        complain(f"the plan has no {unit_type} {unit_id}: it is decided by its type alone")
     return Unit(unit_type, unit_id, title)
 
 

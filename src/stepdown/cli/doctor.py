@@ -21,7 +21,7 @@ from stepdown.ledger import ledger_location, open_ledger
 from stepdown.plans import GsdPlan
 from stepdown.plans.source import pending
 from stepdown.preferences import Preferences, load_preferences
-from stepdown.providers import unused_keys
+from stepdown.providers import providers, unused_keys
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -93,7 +93,8 @@ def _ledger() -> Iterator[Finding]:
         return
     yield Finding("ok", "ledger", f"{where}, {spent.attempts} attempts")
     for block in blocks:
-        yield Finding("note", "ledger", f"{block.model} is blocked: {block.reason}")
+        fix = f"stepdown models --unblock {block.model}, once that is mended"
+        yield Finding("note", "ledger", f"{block.model} is blocked: {block.reason}", fix)
 
 
 def _preferences(preferences: Preferences) -> Iterator[Finding]:
@@ -143,10 +144,21 @@ def _models(preferences: Preferences, catalog: Catalog) -> Iterator[Finding]:
                 f"{ceiling.model.ref} has no known price: nothing is known to be cheaper",
                 "give one under `catalog`",
             )
+    yield from _keys(preferences, market)
     for name, provider in unused_keys(os.environ, preferences, catalog):
         yield Finding(
             "note", "keys", f"{name} is set, but {provider} takes no part", f"list {provider} under `providers` to let it"
         )
+
+
+def _keys(preferences: Preferences, market: Market) -> Iterator[Finding]:
+    """Providers that take part and have no key: an agent with a login of its own may not need one, others do."""
+    known = providers(preferences)
+    for name in sorted(market.taking_part):
+        provider = known.get(name)
+        if provider is not None and not provider.local and provider.key_envs and not provider.key_in(os.environ):
+            text = f"{name} takes part, and {' or '.join(provider.key_envs)} is not set"
+            yield Finding("note", "keys", text, "set it, unless the agent has a login of its own")
 
 
 def _agents(preferences: Preferences) -> Iterator[Finding]:

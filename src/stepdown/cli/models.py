@@ -11,6 +11,7 @@ from stepdown.cli.arguments import TREE, directory
 from stepdown.cli.screen import print_json, print_table, say
 from stepdown.cli.workspace import read_preferences
 from stepdown.errors import CatalogError
+from stepdown.ledger import open_ledger
 from stepdown.report.tables import Column
 from stepdown.units import Tier
 
@@ -21,9 +22,17 @@ from stepdown.units import Tier
 @click.option("--tier", type=click.Choice([tier.value for tier in Tier]), help="Only this tier.")
 @click.option("--provider", default="", help="Only this provider.")
 @click.option("--all", "everything", is_flag=True, help="Also models that are no longer current.")
+@click.option("--unblock", metavar="MODEL|all", default="", help="Let a model be used again that its provider rejected.")
 @click.option("--json", "json_", is_flag=True, help="A JSON list.")
-def command(*, name: str | None, project: Path, tier: str | None, provider: str, everything: bool, json_: bool) -> None:
+def command(
+    *, name: str | None, project: Path, tier: str | None, provider: str, everything: bool, unblock: str, json_: bool
+) -> None:
     """List the models of the catalogue, or show what is known of the model NAME and where it is known from."""
+    if unblock:
+        with open_ledger() as ledger:
+            cleared = ledger.unblock(None if unblock == "all" else unblock)
+        say(f"{cleared} {'model is' if cleared == 1 else 'models are'} no longer blocked.")
+        return
     preferences, catalog = read_preferences(directory(project))
     taking_part = Market(preferences, catalog).taking_part
     if name is not None:

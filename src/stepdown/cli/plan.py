@@ -5,14 +5,17 @@ import time
 from pathlib import Path
 
 import click
+import msgspec
 
+from stepdown.agents import AGENTS, open_agent
 from stepdown.agents.claude_settings import configured_model
 from stepdown.cli.arguments import TREE
 from stepdown.cli.receipts import as_json, reason, shown
 from stepdown.cli.screen import print_json, print_table, say
 from stepdown.cli.workspace import Workspace, open_workspace
 from stepdown.context import build_context
-from stepdown.decision import Decision
+from stepdown.decision import Context, Decision
+from stepdown.dispatch import hooks
 from stepdown.ledger import open_ledger
 from stepdown.report.money import dollars
 from stepdown.report.tables import Column
@@ -25,7 +28,8 @@ from stepdown.units import Unit
 @click.option("--json", "json_", is_flag=True, help="A JSON list, one object a unit.")
 @click.option("--assume", type=TREE, metavar="FILE", help="Preferences to use instead of the project's own.")
 @click.option("--ceiling", metavar="MODEL", default="", help="Assume this model is set for every phase.")
-def command(*, path: Path, everything: bool, json_: bool, assume: Path | None, ceiling: str) -> None:
+@click.option("--agent", "agent_name", metavar="|".join(AGENTS), default="", help="Only models that this agent can reach.")
+def command(*, path: Path, everything: bool, json_: bool, assume: Path | None, ceiling: str, agent_name: str) -> None:
     """List every pending unit of the plan at PATH with the model it would run on, and why. Spends nothing."""
     workspace = open_workspace(path, assume=assume, ceiling=ceiling)
     with open_ledger(create=False) as ledger:
@@ -34,10 +38,11 @@ def command(*, path: Path, everything: bool, json_: bool, assume: Path | None, c
             workspace.preferences,
             project=workspace.plan.project,
             now=time.time(),
+            providers=open_agent(agent_name, workspace.preferences).providers() if agent_name else None,
             agent_model=configured_model(workspace.root),
         )
     units = list(workspace.plan.units())
-    listed = [(unit, workspace.router.decide(unit, context)) for unit in units if everything or not unit.done]
+    listed = [(unit, _decide(workspace, unit, context)) for unit in units if everything or not (unit.done or unit.waits)]
     if json_:
         rows = [as_json(unit, decision) for unit, decision in listed]
         print_json(rows)
@@ -48,6 +53,9 @@ def command(*, path: Path, everything: bool, json_: bool, assume: Path | None, c
         say(f"{workspace.root.name}: all {len(units)} units are done; --all lists them")
     else:
         _print(workspace, listed, everything=everything)
+    waiting = [] if everything else [unit for unit in units if unit.waits and not unit.done]
+    if waiting:
+        say(f"{len(waiting)} more wait for other slices, or are parked; --all lists them.")
 
 
 def _print(workspace: Workspace, listed: list[tuple[Unit, Decision]], *, everything: bool) -> None:
@@ -63,6 +71,15 @@ def _print(workspace: Workspace, listed: list[tuple[Unit, Decision]], *, everyth
     ]
     print_table(columns, rows)
     say("", *_summary(workspace, listed, everything=everything))
+
+
+def _decide(workspace: Workspace, unit: Unit, context: Context) -> Decision:
+    """What `run` would decide, pre-dispatch hooks included; a unit that a hook skips says so and costs nothing."""
+    change = hooks.of_plan(unit, workspace.preferences.pre_dispatch_hooks, workspace.plan)
+    decision = workspace.router.decide(change.unit, msgspec.structs.replace(context, hook_model=change.model))
+    if change.action == "skip":
+        return msgspec.structs.replace(decision, refused=f"skipped by the hook {change.fired[-1]}")
+    return decision
 
 
 _ASIDE = re.compile(r" \([^()]*\)|; that is the tier of \S+, the ceiling")
