@@ -36,6 +36,10 @@ _PLAN_LINES = st.lists(
             "- [ ] **T01: One** `est:1h`",
             "- [x] **T02: Two**",
             "### T03: Three",
+            "- \u23f3 **T04-slug: Four**",
+            "- [ ] **[T05-1](tasks/T05-1-PLAN.md): Five**",
+            "- [ ] Write the parser",
+            "| [S02](slices/S02/S02-PLAN.md) | Two |",
             "### S03: Slice",
             "| S04 | Row | high | done |",
             "---",
@@ -45,7 +49,7 @@ _PLAN_LINES = st.lists(
         ]
     ),
     max_size=8,
-).map(lambda lines: "\n".join(lines).encode())
+).flatmap(lambda lines: st.sampled_from(["\n", "\r\n", "\r"]).map(lambda end: end.join(lines).encode()))
 _FILES = st.dictionaries(st.sampled_from(_NAMES), st.one_of(_PLAN_LINES, st.binary(max_size=80)), min_size=1)
 
 

@@ -14,7 +14,7 @@ from stepdown.plans.tick import tick
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_one_character_changes(tmp_path: Path, encoding: str, end: str) -> None:
     path = tmp_path / "S01-PLAN.md"
     before = end.join(
@@ -30,6 +30,22 @@ def test_one_character_changes(tmp_path: Path, encoding: str, end: str) -> None:
     assert list(tmp_path.iterdir()) == [path]
     tick(path, "T", "T02")
     assert path.read_bytes() == after
+
+
+def test_old_line_ends_stay_even_mixed_with_others(tmp_path: Path) -> None:
+    path = tmp_path / "S01-PLAN.md"
+    before = b"# S01\r\r## Tasks\r- [x] **T01: A**\r- [ ] **T02: B**\r- [ ] **T03: C**\r\n- [ ] **T04: D**\n"
+    path.write_bytes(before)
+    tick(path, "T", "T03")
+    assert path.read_bytes() == before.replace(b"- [ ] **T03", b"- [x] **T03")
+
+
+def test_a_task_is_ticked_by_its_position_where_it_has_no_id(tmp_path: Path) -> None:
+    path = tmp_path / "S01-PLAN.md"
+    before = "## Must-Haves\n- [ ] fast\n## Tasks\n- [ ] Write \u00e9\n  - [ ] step\n- [ ] Test\n".encode()
+    path.write_bytes(before)
+    tick(path, "T", "T02")
+    assert path.read_bytes() == before.replace(b"- [ ] Test", b"- [x] Test")
 
 
 _JUNK = st.binary(max_size=60).filter(

@@ -6,7 +6,6 @@ tick the box or put the tree back, record the end. What follows a failure is `wa
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import time
 import uuid
@@ -23,6 +22,7 @@ from stepdown.decision import Context, Decision, Retry
 from stepdown.dispatch import hooks
 from stepdown.dispatch.checks import checks_of
 from stepdown.dispatch.prompts import build_prompt, name_of
+from stepdown.dispatch.records import attempt_of, base_name, evidence_of, total
 from stepdown.dispatch.tally import Tally
 from stepdown.dispatch.trial import Done, Quiet, Trial, Watcher, broken_off, work
 from stepdown.dispatch.verify import Verdict, program_finder, verify
@@ -30,7 +30,7 @@ from stepdown.dispatch.walk import Go, Stop, Tried, Walk, tier_run
 from stepdown.dispatch.watch import Usage, Watch, limits_for
 from stepdown.dispatch.worktree import Snapshot, open_tree
 from stepdown.errors import BudgetError, LedgerError, PlanError, WorkTreeError
-from stepdown.ledger.port import Attempt, Block, Evidence, Ledger, Outcome
+from stepdown.ledger.port import Block, Ledger, Outcome
 from stepdown.plans.memory import MemoryPlan
 from stepdown.plans.source import PlanSource
 from stepdown.routing import Router
@@ -197,7 +197,7 @@ class Dispatcher:
             until = self.clock() + self.router.policy.block_seconds
             self.ledger.block(Block(model=trial.ref, reason=trial.end.message, until=until))
         self._settle(trial, outcome)
-        self._learn(trial, outcome)
+        self.ledger.add_evidence(evidence_of(trial, outcome, self.plan.project))
         watcher.ends(trial.unit, trial.decision, outcome, trial.tally.steps)
         if unticked is not None:
             self.tree.release(trial.snapshot)
@@ -234,38 +234,15 @@ class Dispatcher:
         watch = Watch(limits, tally.price, self.router.policy, cost_cap=job.cost_cap)
         trial = Trial(unit, go, job, tally, watch=watch, pattern=name, tier=tier_run(go.decision, model))
         trial.snapshot = base
+        who = {"project": self.plan.project, "agent": self.agent.name, "run": self._run}
+        attempt = attempt_of(trial, **who, number=len(earlier) + 1, started=started)
         hard = () if self.over_budget else caps(self.preferences, started)
         try:
-            trial.id = self.ledger.begin(self._attempt(trial, key, len(earlier) + 1, started), caps=hard)
+            trial.id = self.ledger.begin(attempt, caps=hard)
         except BudgetError:
             self.tree.release(base)
             raise
         return trial
-
-    def _attempt(self, trial: Trial, key: str, number: int, started: float) -> Attempt:
-        decision = trial.decision
-        ceiling = f"{decision.ceiling_provider}/{decision.ceiling}" if decision.ceiling_provider else decision.ceiling
-        return Attempt(
-            project=self.plan.project,
-            unit_type=trial.unit.type,
-            unit_id=trial.unit.id,
-            title=trial.unit.title,
-            tier=trial.tier,
-            model=trial.ref,
-            ceiling=ceiling,
-            downgraded=bool(ceiling) and trial.ref != ceiling,
-            reason=decision.reason,
-            decision=msgspec.json.encode(decision).decode(),
-            pattern=trial.pattern,
-            agent=self.agent.name,
-            started=started,
-            reserved_usd=decision.expected_cost or 0.0,
-            expected=decision.tokens,
-            key=key,
-            run=self._run,
-            number=number,
-            cause=trial.cause,
-        )
 
     def _usage(self, name: str) -> list[Usage]:
         """What the pattern's successful attempts used, as the watch's limits want it; rounds of tools are requests."""
@@ -346,22 +323,6 @@ class Dispatcher:
             unit = trial.unit
             raise LedgerError(f"{unit.type} {unit.id} {how}, which could not be recorded: {error}") from error
 
-    def _learn(self, trial: Trial, outcome: Outcome) -> None:
-        """A verified first attempt is evidence; a rescue, an unverified success and a provider's trouble are not (SPEC 9)."""
-        failed = outcome.failure == "quality"
-        if trial.cause != "first" or not (failed or (outcome.failure is None and outcome.verified)):
-            return
-        event = Evidence(
-            at=outcome.finished,
-            pattern=trial.pattern,
-            tier=trial.tier,
-            model=trial.ref,
-            success=not failed,
-            project=self.plan.project,
-            unit_id=trial.unit.id,
-        )
-        self.ledger.add_evidence([event])
-
     # What the agent is told.
 
     def _told(self, change: hooks.Change, prompt: str, note: str) -> str:
@@ -383,24 +344,13 @@ class Dispatcher:
             outcome=self._outcome(last),
             attempts=len(trials),
             steps=sum(trial.tally.steps for trial in trials),
-            cost_usd=_sum([self._outcome(trial).cost_usd for trial in trials]),
+            cost_usd=total([self._outcome(trial).cost_usd for trial in trials]),
             ceiling_cost_usd=self._outcome(last).ceiling_cost_usd,
             stepped_up=any(trial.cause in {"step up", "configured"} for trial in trials),
             missing=last.missing,
             reason="" if last.end.failure is None else reason,
             hooks=fired,
         )
-
-
-def base_name(unit: Unit) -> str:
-    """What the snapshot before a unit is called: a name that git takes, whatever the unit is called."""
-    return f"unit/{hashlib.sha256(f'{unit.type} {unit.id}'.encode()).hexdigest()[:16]}"
-
-
-def _sum(costs: list[float | None]) -> float | None:
-    """All of them together; None where one is unknown."""
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) if len(known) == len(costs) else None
 
 
 def _before(trials: list[Trial], note: str) -> str:

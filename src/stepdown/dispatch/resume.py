@@ -10,7 +10,8 @@ from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
-from stepdown.dispatch.dispatcher import Dispatcher, base_name
+from stepdown.dispatch.dispatcher import Dispatcher
+from stepdown.dispatch.records import base_name
 from stepdown.ledger.port import Outcome, Record, Use
 from stepdown.plans.source import pending
 from stepdown.units import Tokens, Unit

@@ -208,7 +208,7 @@ class GsdPlan:
                 replanned = True
                 yield unit("replan-slice", done=False)
         summarised = tree.has(place, "SUMMARY")
-        closing = runnable and bool(tasks) and all(task.done for task in tasks)
+        closing = runnable and slice_.whole and bool(tasks) and all(task.done for task in tasks)
         if summarised or closing:
             yield unit("complete-slice", done=summarised)
         if tree.has(place, "UAT"):

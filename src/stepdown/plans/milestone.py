@@ -3,7 +3,7 @@
 Done, as people and agents leave it behind:
 
 - a task by its tick, or by its slice's tick and summary together; where it has no box (a heading, a file), by its summary;
-- a slice by its summary or its tick once no task of it is open;
+- a slice by its summary or its tick once no task of it is open, or by both where its plan cannot be read to the end;
 - a milestone by its summary, and with it everything in it.
 """
 
@@ -16,7 +16,7 @@ import msgspec
 
 from stepdown.plans.entry import Entry, id_key, ids_in
 from stepdown.plans.outline import Outline, outline
-from stepdown.plans.tree import NOWHERE, Place, Tree, natural, read_text
+from stepdown.plans.tree import NOWHERE, Place, Tree, natural, read, read_text
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +59,7 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
         depends: slices the roadmap says it waits for, as written.
         waits: those of them that are not done; what is unknown or goes round in a circle is not waited for.
         tasks: in the order of the plan; those that are only files come last.
+        whole: whether its plan was read to the end; if not it may have more tasks than these.
         research_lines: how long its research is; None without.
         notes: what was missing, unreadable or odd.
     """
@@ -73,6 +74,7 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     depends: tuple[str, ...] = ()
     waits: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = ()
+    whole: bool = True
     research_lines: int | None = None
     notes: tuple[str, ...] = ()
 
@@ -92,7 +94,8 @@ class Milestone(msgspec.Struct, frozen=True, kw_only=True):
 
 _NO_ENTRY: Final = Entry(id="")
 _OWN_ID: Final = re.compile(
-    r"\W*(?:milestone|slice|task)?\W*[MST]\d+[\w.]*(?:-[a-z0-9]{6})?\s*(?:[-:\u2013\u2014]+\s*|\s)", re.IGNORECASE
+    r"\W*(?:milestone|slice|task)?\W*[MST]\d+[\w.]*(?:-[a-z0-9]{6}|-\d{1,3}(?![\w-]))?\s*(?:[-:\u2013\u2014]+\s*|\s)",
+    re.IGNORECASE,
 )
 _FRONT_MATTER: Final = re.compile(r"\s*---[ \t]*\r?\n(.*?)\r?\n---", re.DOTALL)
 _FRONT_DEPENDS: Final = re.compile(r"^(?:depends(?:_on)?|dependencies)[ \t]*:(.*(?:\r?\n[ \t]*-.*)*)", re.MULTILINE)
@@ -156,13 +159,16 @@ def _context_title(tree: Tree, place: Place) -> str:
 
 def _slice(tree: Tree, place: Place, entry: Entry, *, finished: bool, listed: bool) -> Slice:
     notes = list(tree.notes.get(place, ()))
-    title, found = "", dict[str, tuple[Entry, str]]()
+    title, whole, found = "", True, dict[str, tuple[Entry, str]]()
     for path in tree.paths(place, "PLAN"):
-        text, note = read_text(path)
-        plan = outline(text, "T")
-        notes.extend(filter(None, (note, *plan.notes)))
-        if not plan.entries and not note:
+        reading = read(path)
+        plan = outline(reading.text, "T")
+        notes.extend(filter(None, (reading.note, *plan.notes)))
+        if not plan.entries and not reading.note:
             notes.append(f"{path.rpartition('/')[2]} lists no tasks")
+        if not reading.whole:
+            whole = False
+            notes.append("the slice may have more tasks than were read; it is not completed before its plan can be read")
         title = title or plan.title
         for one in plan.entries:
             found.setdefault(id_key(one.id), (one, path))
@@ -183,10 +189,11 @@ def _slice(tree: Tree, place: Place, entry: Entry, *, finished: bool, listed: bo
         title=entry.title or _OWN_ID.sub("", title, count=1),
         listed=listed,
         boxed=entry.mark is not None,
-        done=settled or ((summary or entry.done) and all(task.done for task in tasks)),
+        done=settled or (whole and (summary or entry.done) and all(task.done for task in tasks)),
         risk=entry.risk,
         depends=entry.depends,
         tasks=tuple(tasks),
+        whole=whole,
         research_lines=lines,
         notes=tuple(notes),
     )

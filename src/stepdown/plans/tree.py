@@ -32,8 +32,20 @@ _KINDS: Final = "UAT[-_]RESULT|CONTEXT[-_]DRAFT|ROADMAP|CONTEXT|RESEARCH|PLAN|SU
 _ID_TAIL: Final = r"(?=[-_. ]|$)"
 _MILESTONE: Final = re.compile(rf"([Mm]\d{{1,6}})(?:-([a-z0-9]{{6}}){_ID_TAIL})?{_ID_TAIL}")
 _SLICE: Final = re.compile(rf"(S\d{{1,6}}[a-z]?){_ID_TAIL}", re.IGNORECASE)
-_TASK: Final = re.compile(rf"(T\d{{1,6}}[a-z]?(?:\.T?\d{{1,6}}[a-z]?(?![a-z]))*){_ID_TAIL}", re.IGNORECASE)
+_OWN_NUMBER: Final = rf"(?:-\d{{1,3}}(?=[-_. ](?:{_KINDS})\.md$|\.md$|$))?"
+"""Behind a task's id and before the kind: ``T05-1-PLAN.md`` is about ``T05-1``; in ``T05-3-tiers-PLAN.md`` it is a slug."""
+
+_TASK: Final = re.compile(rf"(T\d{{1,6}}[a-z]?(?:\.T?\d{{1,6}}[a-z]?(?![a-z]))*{_OWN_NUMBER}){_ID_TAIL}", re.IGNORECASE)
+_LONE_RETURN: Final = re.compile(r"\r(?!\n)")
 _KIND: Final = re.compile(rf"(?:(.*?)[-_. ])?({_KINDS})\.md", re.IGNORECASE)
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """The text of a file, what is wrong with it ("" for nothing), and whether that is all the file holds."""
+
+    text: str
+    note: str = ""
+    whole: bool = True
 
 
 class Tree(msgspec.Struct):
@@ -253,7 +265,8 @@ def _adopt_plan(tree: Tree, place: Place) -> None:
     """A milestone's plan without a roadmap is its roadmap if it names slices and no tasks, else the plan of its slice."""
     path = tree.files.pop((place, "PLAN"))
     text = read_text(path[0])[0]
-    if outline(text, "S").entries and not outline(text, "T").entries:
+    tasks = outline(text, "T")
+    if outline(text, "S").entries and (tasks.counted or not tasks.entries):
         tree.files[place, "ROADMAP"] = path
     else:
         slices = tree.children(place) or [(place[0], "s1", "")]
@@ -283,24 +296,32 @@ def _move(tree: Tree, old: Place, new: Place) -> None:
 
 
 def read_text(path: str) -> tuple[str, str]:
-    """The text of a file and a note on what is wrong with it ("" for nothing). Never raises.
+    """The text of a file and a note on what is wrong with it ("" for nothing), see `read`."""
+    reading = read(path)
+    return reading.text, reading.note
 
-    UTF-8, or UTF-16 with a byte order mark; what is neither is replaced. Longer files are cut at `READ_LIMIT`.
+
+def read(path: str) -> Reading:
+    """What a file holds. Never raises.
+
+    UTF-8, or UTF-16 with a byte order mark; what is neither is replaced. Returns alone (old Macs) become line feeds. Longer
+    files are cut at `READ_LIMIT`.
     """
     name = path.rpartition(os.sep)[2]
     try:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path per file would cost more than the call
             raw = file.read(READ_LIMIT + 1) or b""
     except OSError as error:
-        return "", f"{name} cannot be read: {error.strerror}"
-    note = ""
-    if len(raw) > READ_LIMIT:
-        raw = raw[:READ_LIMIT]
-        note = f"{name} is longer than {READ_LIMIT // 1_000_000} MB; the rest was not read"
-    text = raw.decode(encoding_of(raw), errors="replace").lstrip("\ufeff")
+        return Reading("", f"{name} cannot be read: {error.strerror}", whole=False)
+    whole = len(raw) <= READ_LIMIT
+    text = raw[:READ_LIMIT].decode(encoding_of(raw), errors="replace").lstrip("\ufeff")
     if "\0" in text:
-        return "", f"{name} is not text"
-    return text, note or (f"{name} is empty" if not text.strip() else "")
+        return Reading("", f"{name} is not text", whole=False)
+    if "\r" in text:
+        text = _LONE_RETURN.sub("\n", text)
+    if not whole:
+        return Reading(text, f"{name} is longer than {READ_LIMIT // 1_000_000} MB; the rest was not read", whole=False)
+    return Reading(text, "" if text.strip() else f"{name} is empty")
 
 
 def encoding_of(raw: bytes) -> str:
