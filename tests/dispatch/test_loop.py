@@ -14,7 +14,7 @@ from stepdown.catalog import Catalog
 from stepdown.dispatch.dispatcher import Dispatcher
 from stepdown.dispatch.lock import only_run
 from stepdown.dispatch.loop import run_hooks, run_plan
-from stepdown.dispatch.resume import settle_left_behind
+from stepdown.dispatch.resume import end_left_behind, settle_left_behind
 from stepdown.errors import BudgetError, BusyError, PlanError
 from stepdown.ledger import Attempt, Outcome
 from stepdown.ledger.port import Use
@@ -197,3 +197,30 @@ def test_two_runs_on_one_plan_do_not_mix(tmp_path: Path) -> None:
         other.kill()
     with only_run("/p", tmp_path):
         pass
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the system does not show what a process was started with")
+def test_an_agent_that_outlived_its_run_is_ended_and_nobody_else() -> None:
+    command = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "STEPDOWN_ATTEMPT": key}) for key in ("a1", "a12")
+    ]
+    try:
+        for process in started:
+            assert process.stdout is not None
+            process.stdout.readline()
+        assert end_left_behind({"a1", ""}) == 1
+        assert started[0].wait(timeout=10) == -9
+        assert started[1].poll() is None
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+async def test_what_an_agent_used_that_never_said_so_is_unknown_and_not_zero(plan: GsdPlan, ledger: SqliteLedger) -> None:
+    left_behind(ledger, plan, Use())
+    await settle_left_behind(dispatcher(plan, ledger, Actor(writes())))
+    (record,) = ledger.records(plan.project)
+    assert record.outcome is not None
+    assert (record.outcome.tokens, record.outcome.cost_usd, record.outcome.cost_source) == (None, None, "unknown")
