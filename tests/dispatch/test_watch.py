@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepdown.agents.port import Event, Finished, Started, Step, Used
-from stepdown.dispatch.watch import DEFAULTS, Limits, Stop, Usage, Watch, default, limits_for, usage_of
-from stepdown.ledger.port import Attempt, Outcome, Record
+from stepdown.dispatch.watch import DEFAULTS, Limits, Stop, Usage, Watch, default, limits_for
 from stepdown.policy import DEFAULT_POLICY
 from stepdown.units import KNOWN_TYPES, Tokens
 
@@ -77,22 +76,6 @@ def test_every_type_has_a_default() -> None:
         requests, tokens = default(unit_type)
         assert requests > 0
         assert tokens > 0
-
-
-def test_the_past_is_successful_attempts_of_the_pattern_with_known_tokens() -> None:
-    def record(number: int, pattern: str, outcome: Outcome | None) -> Record:
-        attempt = Attempt(project="p", unit_type="execute-task", unit_id="T", model="a/b", pattern=pattern, started=0.0)
-        return Record(id=number, attempt=attempt, outcome=outcome)
-
-    tokens = Tokens(input=5, output=2)
-    records = [
-        record(1, "execute-task", Outcome(finished=1.0, tokens=tokens, requests=3, cost_usd=0.5)),
-        record(2, "execute-task", Outcome(finished=1.0, tokens=tokens, failure="quality")),
-        record(3, "execute-task", Outcome(finished=1.0)),
-        record(4, "execute-task", None),
-        record(5, "execute-task:docs", Outcome(finished=1.0, tokens=tokens)),
-    ]
-    assert usage_of(records, "execute-task") == (Usage(steps=3, tokens=7, cost_usd=0.5, model="a/b"),)
 
 
 # Beyond what such work needs

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Final, Self
 
+from stepdown.cli.rate import rating_of
 from stepdown.cli.screen import complain, say
-from stepdown.errors import LedgerError
-from stepdown.ledger.port import Ledger, Rating
+from stepdown.errors import LedgerError, UsageError
+from stepdown.ledger.port import Ledger
 from stepdown.units import Unit
 
 _WORDS: Final = {"o": "over", "u": "under", "k": "ok"}
@@ -96,22 +97,12 @@ class RatingKeys:
     def _rate(self, unit: Unit, word: str) -> bool:
         """Record it; whether there was something to rate."""
         records = [record for record in self._ledger.of_unit(self._project, unit.id) if record.attempt.unit_type == unit.type]
-        if not records or records[-1].attempt.tier is None:
+        try:
+            if records:
+                self._ledger.rate(rating_of(records, word, time.time()))
+        except UsageError:  # it cannot be rated, and a key is no question that wants an answer
             return False
-        attempt = records[-1].attempt
-        assert attempt.tier is not None
-        rating = Rating(
-            project=self._project,
-            unit_type=unit.type,
-            unit_id=unit.id,
-            word=word,
-            tier=attempt.tier,
-            pattern=attempt.pattern,
-            model=attempt.model,
-            at=time.time(),
-        )
-        self._ledger.rate(rating)
-        return True
+        return bool(records)
 
 
 def _in_front() -> bool:

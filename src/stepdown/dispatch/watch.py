@@ -5,13 +5,12 @@ asked of a clock, a disk or a model; the same events give the same word.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, TypeVar
 
 import msgspec
 
 from stepdown.agents.port import Event, Step, Used
-from stepdown.ledger.port import Record
 from stepdown.policy import Policy
 from stepdown.units import Phase, type_defaults
 
@@ -84,15 +83,6 @@ def default(unit_type: str) -> tuple[int, int]:
     phase = type_defaults(unit_type)[0]
     pooled = "*" if unit_type.startswith("hook/") or phase is Phase.SUBAGENT else f"{phase}/*"
     return DEFAULTS.get(unit_type) or DEFAULTS.get(pooled) or DEFAULTS["*"]
-
-
-def usage_of(records: Iterable[Record], pattern: str) -> tuple[Usage, ...]:
-    """What the successful attempts of a pattern used, as far as the ledger knows their tokens."""
-    return tuple(
-        Usage(steps=end.requests, tokens=end.tokens.total, cost_usd=end.cost_usd, model=record.attempt.model)
-        for record in records
-        if record.attempt.pattern == pattern and (end := record.outcome) and end.failure is None and end.tokens
-    )
 
 
 def limits_for(unit_type: str, usage: Sequence[Usage], policy: Policy, *, model: str = "") -> Limits:

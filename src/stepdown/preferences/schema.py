@@ -207,7 +207,7 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
         phases: which units a plan leaves out.
         post_unit_hooks: GSD's hooks after units.
         pre_dispatch_hooks: GSD's hooks before units.
-        dynamic_routing_reset: forget what was learned.
+        dynamic_routing_reset: forget what was learned; accepted, and not acted on yet.
         origins: per dotted key (``budget_ceiling``) where it came from: ``.gsd/PREFERENCES.md:12``; no entry is a default.
         warnings: one line each: near misses, unknown models in places where they are ignored.
         files: the files that were read, the strongest first.
