@@ -1,6 +1,7 @@
 """``stepdown run``: a plan's pending units, one after another, each verified, each stepped up once if it fails."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -94,6 +95,8 @@ async def _run(
     prompts = prompt_directories(workspace.root)
     dispatcher = Dispatcher(workspace.router, agent, ledger, workspace.plan, prompts=prompts, commands_allowed=allowed)
     _end_like_ctrl_c()
+    # A second ctrl-C closes the loop before the agent's end is noticed. That is what was asked for, and no warning is due.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     async with AsyncExitStack() as stack:
         if isinstance(agent, AbstractAsyncContextManager):
             await stack.enter_async_context(agent)
