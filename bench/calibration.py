@@ -3,12 +3,10 @@
 1. Spearman correlation of each plan feature with what 408 real tasks used, over all and within projects.
 2. The tier mix per project under the current rules, and what the tasks of each tier used relative to their project.
 3. The tier mix of the plan trees below DIR/gsd, read from the files themselves.
-4. What the learning rule does at known failure rates.
 
 Prints aggregates only. What was concluded from it is in ``docs/benchmarks.md``.
 """
 
-import random
 import statistics
 import sys
 from collections import Counter, defaultdict
@@ -17,8 +15,6 @@ from pathlib import Path
 
 from bench.expectations import Row, data_directory, number, read_rows
 from stepdown.classify import classify
-from stepdown.learning import adjust
-from stepdown.ledger.port import Evidence
 from stepdown.plans.gsd import GsdPlan
 from stepdown.policy import DEFAULT_POLICY, Policy
 from stepdown.signals import Signals, introspect
@@ -149,19 +145,6 @@ def show_trees(directory: Path, policy: Policy) -> None:
         print(f"{tree.name:14}{len(tasks):6}{mix[Tier.LIGHT]:8}{mix[Tier.STANDARD]:10}{mix[Tier.HEAVY]:8}")
 
 
-def moved(rate: float, runs: int, policy: Policy, chance: random.Random) -> float:
-    """How often the rule moves a pattern up within 50 outcomes that fail at `rate`, asked after each outcome."""
-    hits = 0
-    for _ in range(runs):
-        events: list[Evidence] = []
-        for at in range(policy.evidence_window):
-            events.append(Evidence(at=at, pattern="execute-task", tier=Tier.LIGHT, success=chance.random() >= rate))
-            if adjust("execute-task", Tier.LIGHT, events, policy).tier is Tier.STANDARD:
-                hits += 1
-                break
-    return hits / runs
-
-
 def main() -> None:
     directory = data_directory(sys.argv[1:])
     rows = read_rows(directory / "outcomes" / "gsd_execute_task_features.csv")
@@ -174,10 +157,6 @@ def main() -> None:
     show_thresholds(rows, policy)
     print("\n# Plan trees\n")
     show_trees(directory / "gsd", policy)
-    print("\n# Learning: moved up within 50 outcomes\n")
-    chance = random.Random(20)
-    for rate in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4):
-        print(f"  true failure rate {rate:4.0%}: {moved(rate, 1000, policy, chance):6.1%}")
 
 
 if __name__ == "__main__":

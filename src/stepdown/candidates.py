@@ -118,7 +118,6 @@ class Market:
         self._providers: dict[str, frozenset[str]] = {}
         self._world: tuple[object, ...] = ()
         self._quotes: dict[tuple[object, ...], Quote] = {}
-        self._by_total = preferences.dynamic_routing.learning == "expected_cost"
         self._named: dict[Tier, Model] = {}
         for tier, choice in preferences.dynamic_routing.tier_models.items():
             model = catalog.resolve(choice.model, choice.provider)
@@ -237,6 +236,12 @@ class Market:
             quote = self._quotes[key] = Quote(offers, chosen, considered)
         return quote
 
+    def ladder(self, work: Work, ceiling: Ceiling) -> list[Offer | None]:
+        """Who would serve `work` at each tier from light up to the ceiling's, the last of which is never None."""
+        assert ceiling.model.tier is not None
+        below = [self.quote(tier, work, ceiling).chosen for tier in TIERS[: ceiling.model.tier.rank]]
+        return [*below, self.quote(ceiling.model.tier, work, ceiling).chosen or self.offer(ceiling.model, work)]
+
     def _below(self, target: Tier, work: Work, ceiling: Ceiling) -> Iterable[Candidate]:
         """The cheapest of each tier below the unit's: what somebody asks about who wonders why it is not cheaper still."""
         assert ceiling.model.tier is not None
@@ -247,16 +252,13 @@ class Market:
                 yield offer.candidate(taken=False, why=f"is for {tier} work; this is {target}")
 
     def _offers(self, target: Tier, work: Work, ceiling: Ceiling) -> list[Offer]:
-        """The offers from `target` up to the ceiling's tier; tiers above the first that serves are not asked.
-
-        Under ``learning: expected_cost`` every tier is asked, since the cheapest in total may stand in any of them.
-        """
+        """The offers from `target` up to the ceiling's tier; tiers above the first that serves are not asked."""
         assert ceiling.model.tier is not None
         pool = self._pool(ceiling.model)
         offers: list[Offer] = []
         for tier in TIERS[target.rank : ceiling.model.tier.rank + 1]:
             offers += [self._offer(stall, work, work.ceiling_cost) for stall in pool[tier]]
-            if not self._by_total and any(not offer.misfit for offer in offers):
+            if any(not offer.misfit for offer in offers):
                 break
         return offers
 
@@ -273,9 +275,8 @@ class Market:
         """The cheapest offer that may serve; the ceiling's provider and then the name decide between equals."""
 
         def rank(offer: Offer) -> tuple[float, bool, str]:
-            price = offer.total if self._by_total else offer.cost
             home = ceiling is not None and offer.model.provider == ceiling.model.provider
-            return float("inf") if price is None else price, not home, offer.ref
+            return float("inf") if offer.cost is None else offer.cost, not home, offer.ref
 
         serving = [offer for offer in offers if not offer.misfit]
         return min(serving, key=rank, default=None)

@@ -39,10 +39,16 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         pacing_price_cap: the most that pacing adds to a dollar, and the most one unit counts over its target.
         evidence_window: how many of the newest events per pattern and tier count. SPEC 9.
         evidence_minimum: below this many events nothing is learned. SPEC 9.
+        evidence_recent: a pattern whose trouble is over, as far as this many of its newest events say, comes back before the
+            window has rolled on. Measured: `python -m bench.learning`.
         evidence_failure_share: a tier failing more often than this is left for the next one up. SPEC 9.
         evidence_confidence: two-sided confidence of the interval whose lower bound must exceed that share. SPEC 9.
         rating_weight: how many automatic outcomes one rating weighs. SPEC 9.
         probe_every: every n-th verified unit of a bumped pattern tries the lower tier again. SPEC 9.
+        stand_down_window: whether routing pays is judged by this many of a pattern's newest units. SPEC 10; the number is that
+            of the evidence.
+        stand_down_minimum: fewer units of it below their ceiling than this say nothing. Likewise.
+        stand_down_confidence: two-sided confidence of the interval around their mean net that must lie below zero. Likewise.
         block_seconds: how long a model the provider rejected stays blocked. SPEC 6.
         expectation_minimum: units of a type on a model in the ledger before their mean replaces the default.
         effort_light: tokens of a light task relative to the mean task. Calibrated, within projects.
@@ -55,6 +61,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         failure_heavy: the same for heavy work on a heavy model.
         failure_below: added to it for each tier the model is below the work's.
         failure_prior_events: how many events these priors weigh.
+        failure_fading: what an event still counts for once the next one of its tier has come.
+            Measured: `python -m bench.learning`.
+        verifier_recall: the share of failed work that verification is taken to notice. Nobody has a perfect one.
+        verifier_false_alarms: the share of good work that it is taken to find fault with. Likewise.
+        missed_failure: what a failure that nothing noticed is taken to cost, as a multiple of the unit's cost on the ceiling.
+            Measured: `python -m bench.routing`.
+        hysteresis: how much better, as a share of its expected cost, a tier has to be than the one in use. SPEC 9; the
+            number is ours.
         prompt_characters: how much of a plan's text one prompt carries at most.
         watch_multiple: an attempt is stopped beyond this multiple of the pattern's 90th percentile. SPEC 8.
         watch_repeats: so is one whose same tool call fails this often in a row. SPEC 8; the number is ours.
@@ -86,10 +100,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     pacing_price_cap: float = 10.0
     evidence_window: int = 50
     evidence_minimum: int = 10
+    evidence_recent: int = 10
     evidence_failure_share: float = 0.2
     evidence_confidence: float = 0.8
     rating_weight: float = 2.0
     probe_every: int = 10
+    stand_down_window: int = 50
+    stand_down_minimum: int = 10
+    stand_down_confidence: float = 0.8
     block_seconds: float = 24 * 3600
     expectation_minimum: int = 5
     effort_light: float = 0.86
@@ -102,6 +120,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     failure_heavy: float = 0.1
     failure_below: float = 0.2
     failure_prior_events: float = 10.0
+    failure_fading: float = 0.98
+    verifier_recall: float = 0.7
+    verifier_false_alarms: float = 0.1
+    missed_failure: float = 3.0
+    hysteresis: float = 0.05
     prompt_characters: int = 60_000
     watch_multiple: float = 3.0
     watch_repeats: int = 4

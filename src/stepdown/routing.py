@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from stepdown import balance
 from stepdown.budget import exhausted, fullest, pressure
 from stepdown.candidates import Ceiling, Market, Offer, Quote, Work
 from stepdown.catalog import Catalog, Model
@@ -15,10 +16,11 @@ from stepdown.classify import classify, pattern
 from stepdown.decision import Candidate, Classification, Context, Decision, Needs
 from stepdown.expectations import Expectations, Expected
 from stepdown.fit import fit
-from stepdown.learning import adjust, failure_rates, relevant
+from stepdown.learning import Adjustment, Experience
+from stepdown.odds import Odds
 from stepdown.preferences.schema import ModelChoice, Preferences
 from stepdown.signals import introspect
-from stepdown.units import TIERS, Tier, Unit
+from stepdown.units import TIERS, Tier, Unit, type_defaults
 
 NOTHING_KNOWN = Context()
 
@@ -58,12 +60,19 @@ class Router:
         self._routing = preferences.dynamic_routing
         self._market = Market(preferences, self.catalog)
         self._prepared: Expectations | None = None
+        self._lived: tuple[Experience, Odds] | None = None
         self._until_switch: tuple[Callable[[Case], Decision | None], ...] = (self._pin, self._hook, self._find_ceiling)
         self._after_switch: tuple[Callable[[Case], Decision | None], ...] = (self._learn, self._press, self._escalate)
 
-    def decide(self, unit: Unit, context: Context = NOTHING_KNOWN) -> Decision:
-        """The model for `unit` in `context`, with the reason. Never raises for what a plan or a ledger contains."""
-        case = self._open(unit, context)
+    def decide(self, unit: Unit, context: Context = NOTHING_KNOWN, *, nature: Classification | None = None) -> Decision:
+        """The model for `unit` in `context`, with the reason. Never raises for what a plan or a ledger contains.
+
+        Args:
+            unit: what is to be done.
+            context: the world; as if it had no past if not given.
+            nature: how hard the unit is, where that is known already; else its plan's texts are introspected.
+        """
+        case = self._open(unit, context, nature)
         for step in self._until_switch:
             decision = step(case)
             if decision is not None:
@@ -71,12 +80,28 @@ class Router:
         routed = self._route(case)
         if self._routing.enabled:
             return routed
-        off = self._unchanged(self._open(unit, context), "disabled", "routing is off (dynamic_routing.enabled: false)")
+        off = self._unchanged(
+            self._open(unit, context, case.nature), "disabled", "routing is off (dynamic_routing.enabled: false)"
+        )
         return msgspec.structs.replace(off, would=routed)
 
-    def _open(self, unit: Unit, context: Context) -> Case:
+    def start(self, name: str, context: Context = NOTHING_KNOWN, tier: Tier | None = None) -> Adjustment:
+        """Where the next unit of the pattern `name` starts, by what was learned alone: without budgets or standing down.
+
+        Args:
+            name: ``execute-task:docs``.
+            context: the world.
+            tier: where such a unit starts before anything is learned; its type's default if not given.
+        """
+        unit_type, _, tag = name.partition(":")
+        tier = tier or type_defaults(unit_type)[1]
+        nature = Classification(tier=tier, reason=f"the default of {unit_type}", tag=tag)
+        return self._learned(self._open(Unit(unit_type), context, nature))
+
+    def _open(self, unit: Unit, context: Context, nature: Classification | None) -> Case:
         """Default tier and introspection."""
-        nature = classify(unit, introspect(unit, self.policy), self.policy)
+        if nature is None:
+            nature = classify(unit, introspect(unit, self.policy), self.policy)
         return Case(unit, context, nature, self._ceiling_of(unit, context))
 
     def _route(self, case: Case) -> Decision:
@@ -129,10 +154,25 @@ class Router:
         stood_down = case.context.stood_down.get(name)
         if stood_down:
             return self._unchanged(case, "stood down", stood_down)
-        adjustment = adjust(name, case.tier, relevant(name, case.context.evidence), self.policy)
-        if adjustment.tier != case.tier:
+        adjustment = self._learned(case)
+        if adjustment.reason:
             case.move(adjustment.tier, adjustment.reason)
         return None
+
+    def _learned(self, case: Case) -> Adjustment:
+        """Where the evidence would have the unit start, by the rule the user chose."""
+        name = pattern(case.unit, case.nature)
+        experience, odds = self._experience(case.context)
+        ceiling = case.ceiling
+        if (
+            self._routing.learning == "threshold"
+            or ceiling is None
+            or ceiling.model.tier is None
+            or ceiling.model.price is None
+        ):
+            return experience.adjust(name, case.tier)
+        offers = self._market.ladder(self._work(case), ceiling)
+        return balance.start(name, case.tier, offers, odds.of(name, case.nature.tier), experience, self.policy)
 
     def _press(self, case: Case) -> Decision | None:
         """Move down as the fullest budget fills, or as pacing's price on a dollar asks."""
@@ -214,11 +254,10 @@ class Router:
         """What there is to price: made once a unit."""
         if case.work is None:
             unit, context, needed = case.unit, case.context, case.nature.tier
-            name = pattern(unit, case.nature)
-            events = relevant(name, context.evidence)
             expectations = self._expectations(context)
             needs = context.needs or self._needs(expectations.of(unit.type, needed, ""))
-            work = Work(unit, needed, context, needs, expectations, failure_rates(needed, events, self.policy))
+            failing = self._experience(context)[1].of(pattern(unit, case.nature), needed)
+            work = Work(unit, needed, context, needs, expectations, failing)
             if case.ceiling is not None:
                 top = case.ceiling.model
                 work = msgspec.structs.replace(work, ceiling_cost=self._market.price(top, work, work.expected(top))[0])
@@ -231,6 +270,13 @@ class Router:
             self._prepared = Expectations(context.expectations, self.policy)
         return self._prepared
 
+    def _experience(self, context: Context) -> tuple[Experience, Odds]:
+        """The context's evidence, prepared; likewise."""
+        if self._lived is None or self._lived[0].source is not context.evidence:
+            experience = Experience(context.evidence, self.policy)
+            self._lived = experience, Odds(experience, self.policy)
+        return self._lived
+
     def _needs(self, expected: Expected) -> Needs:
         """What the unit asks of a model, from what such units have asked."""
         return Needs(prompt=expected.prompt_peak, output=self.policy.requested_output)
@@ -240,7 +286,7 @@ class Router:
         if case.ceiling is None or case.tier is not Tier.STANDARD:
             return False
         name = pattern(case.unit, case.nature)
-        if adjust(name, Tier.LIGHT, relevant(name, case.context.evidence), self.policy).tier is not Tier.LIGHT:
+        if self._experience(case.context)[0].adjust(name, Tier.LIGHT).tier is not Tier.LIGHT:
             return False
         offers = self._market.quote(Tier.LIGHT, self._work(case), case.ceiling).offers
         return any(not offer.misfit and offer.model.tier is Tier.LIGHT for offer in offers)

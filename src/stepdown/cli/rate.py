@@ -1,7 +1,7 @@
 """``stepdown rate``: the user's word on a finished unit, and what follows from it."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -10,13 +10,13 @@ import msgspec
 from stepdown.cli.arguments import TREE
 from stepdown.cli.recorded import attempts_at, is_finished, last_finished, project_at
 from stepdown.cli.screen import say
-from stepdown.decision import Decision
+from stepdown.context import build_context
+from stepdown.decision import Context, Decision
 from stepdown.errors import UsageError
-from stepdown.learning import adjust, relevant
 from stepdown.ledger import Evidence, Rating, Record, open_ledger
 from stepdown.ledger.rules import RATINGS, rating_event
-from stepdown.policy import Policy
 from stepdown.preferences import load_preferences
+from stepdown.routing import Router
 from stepdown.units import Tier, type_defaults
 
 
@@ -31,13 +31,12 @@ def command(*, word: str, unit: tuple[str, ...], project: Path) -> None:
     """
     name = project_at(project)
     preferences = load_preferences(Path(name))
-    policy = preferences.policy
     with open_ledger(create=False) as ledger:
         attempts = attempts_at(ledger, name, " ".join(unit)) if unit else last_finished(ledger, name)
         rating = rating_of(attempts, word, time.time())
         ledger.rate(rating)
-        evidence = ledger.evidence(limit=policy.evidence_window, rating_weight=policy.rating_weight)
-    say(*consequence(rating, start_of(attempts), evidence, policy))
+        context = build_context(ledger, preferences, project=name, now=rating.at)
+    say(*consequence(rating, start_of(attempts), Router(preferences), context))
     if not preferences.dynamic_routing.enabled:
         say("Routing is off, so nothing follows from it yet (dynamic_routing.enabled).")
 
@@ -77,37 +76,36 @@ def start_of(attempts: Sequence[Record]) -> Tier:
         return type_defaults(attempts[-1].attempt.unit_type)[1]
 
 
-def consequence(rating: Rating, start: Tier, evidence: Mapping[str, Sequence[Evidence]], policy: Policy) -> Iterator[str]:
+def consequence(rating: Rating, tier: Tier, router: Router, context: Context) -> Iterator[str]:
     """What a rating counts as, and where the next similar unit starts.
 
     Args:
         rating: as it was given.
-        start: where such a unit starts before anything is learned.
-        evidence: everything known, the rating included.
-        policy: the thresholds.
+        tier: where such a unit starts before anything is learned.
+        router: knows the rule by which evidence moves tiers.
+        context: everything known, the rating included.
     """
-    event = rating_event(rating, policy.rating_weight)
+    event = rating_event(rating, router.policy.rating_weight)
     kind = "success" if event.success else "failure"
     counted = f"{event.weight:g} {kind}{'' if event.weight == 1 else 'es' if event.success else 's'}"
     yield (
         f"{rating.unit_type} {rating.unit_id} rated {rating.word}: counts as {counted} at {event.tier} for {rating.pattern}"
         + (", the lowest tier there is" if rating.word == "over" and rating.tier is event.tier else "")
     )
-    known = relevant(rating.pattern, evidence)
-    now = adjust(rating.pattern, start, known, policy)
-    more, then = _until_it_moves(event, start, known, policy)
-    more, then = _until_it_moves(event, start, known, policy)
+    now = router.start(rating.pattern, context, tier)
+    more, then = _until_it_moves(event, tier, router, context)
     line = f"The next similar unit starts at {now.tier}" + (f": {now.reason}" if now.reason else ", as its plan has it")
     yield f"{line}; {more} more such rating{'' if more == 1 else 's'} would start it at {then}" if more else line
 
 
-def _until_it_moves(event: Evidence, start: Tier, known: Sequence[Evidence], policy: Policy) -> tuple[int, Tier]:
+def _until_it_moves(event: Evidence, tier: Tier, router: Router, context: Context) -> tuple[int, Tier]:
     """How many more events like this one, of other units, move the start, and where to; 0 where they never do."""
-    now = adjust(event.pattern, start, known, policy).tier
-    more = list(known)
-    for number in range(1, policy.evidence_window + 1):
-        more.append(msgspec.structs.replace(event, at=event.at + number, unit_id=f"{number}"))
-        moved = adjust(event.pattern, start, more, policy).tier
+    now = router.start(event.pattern, context, tier).tier
+    more = tuple(context.evidence.get(event.pattern, ()))
+    for number in range(1, router.policy.evidence_window + 1):
+        more += (msgspec.structs.replace(event, at=event.at + number, unit_id=f"{number}"),)
+        then = msgspec.structs.replace(context, evidence={**context.evidence, event.pattern: more})
+        moved = router.start(event.pattern, then, tier).tier
         if moved is not now:
             return number, moved
     return 0, now
