@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: setup demo test check bench docs format clients lock clean
+.PHONY: setup demo test check bench bench-routing docs format clients lock clean
 
 setup: $(STAMP)
 
@@ -35,6 +35,13 @@ demo: $(STAMP)
 bench: $(STAMP)
 	@for name in decide startup ledger dispatch overhead calibration expectations watch size; do \
 		echo; echo "== python -m bench.$$name"; $(BIN)/python -m bench.$$name || exit 1; done
+
+# Recorded outcomes under routing policies: tables on the screen, pictures in OUT. bench/routing/data.py says what DATA holds.
+DATA ?= $(or $(STEPDOWN_DATA),../shared/data)/outcomes
+OUT  ?= docs/plots
+bench-routing: $(STAMP)
+	@$(BIN)/python -m bench.routing.suite --data "$(DATA)" --out "$(OUT)"
+	@$(BIN)/python -m bench.routing.watching --data "$(DATA)" --out "$(OUT)"
 
 docs: $(STAMP)
 	@$(BIN)/python scripts/reference.py

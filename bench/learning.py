@@ -1,8 +1,8 @@
 """What learning does where the truth is known: ``python -m bench.learning [--seeds 50]``.
 
 1. The threshold rule: how often it moves a pattern up within 50 outcomes at known failure rates, and how soon it comes back.
-2. Both rules over 600 units of five kinds, under drift, noisy labels and late outcomes, against a clairvoyant who knows every true
-   failure rate. What is compared is the cost of all units: the attempts, repairing what verification notices, and
+2. Both rules over 600 units of five kinds, under drift, noisy labels and late outcomes, against a clairvoyant who knows every
+   true failure rate. What is compared is the cost of all units: the attempts, repairing what verification notices, and
    ``missed_failure`` for what it does not.
 3. What the weight of a rating changes.
 
@@ -104,12 +104,13 @@ def threshold(pattern: str, needed: Tier, experience: Experience, world: World, 
 
 
 def expected_cost(pattern: str, needed: Tier, experience: Experience, world: World, policy: Policy) -> Tier:
-    failing = Odds(experience, policy).of(pattern, needed)
+    odds = Odds(experience, policy)
+    failing = odds.of(pattern, needed)
     offers = [
         Offer(Model(id=tier.value, provider="", tier=tier), tier.value, cost, cost + failing[tier.rank] * world.costs[-1])
         for tier, cost in zip(TIERS, world.costs, strict=True)
     ]
-    return balance.start(pattern, needed, offers, failing, experience, policy).tier
+    return balance.start(pattern, needed, offers, odds, experience, policy).tier
 
 
 def static(pattern: str, needed: Tier, experience: Experience, world: World, policy: Policy) -> Tier:  # noqa: ARG001  (one shape)
@@ -158,7 +159,7 @@ def moved(rate: float, seed: int, policy: Policy) -> bool:
 
 
 def back(after: float, seed: int, policy: Policy, most: int = 1000) -> int | None:
-    """Units until a pattern that failed at 40 % on light, and now fails at `after`, starts there again; None: not within `most`."""
+    """Units until a pattern that failed at 40 % on light, and now at `after`, starts there again; None: not within `most`."""
     chance = random.Random(seed)
     events = [
         Evidence(at=at, pattern="execute-task", tier=Tier.LIGHT, success=chance.random() >= 0.4)

@@ -8,12 +8,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from stepdown.catalog import Catalog
+from stepdown.context import standings
 from stepdown.ledger import Attempt, Cap, Outcome, Use, open_ledger
+from stepdown.preferences import Preferences
 from stepdown.report.tables import Column, table
 from stepdown.units import KNOWN_TYPES, TIERS, Tokens
 
 PROJECT = "/projects/7"
 """One of ten, so that what is asked for one project has others to pass over."""
+MINE = KNOWN_TYPES[7]
+"""A type that this project has."""
 MODELS = ("anthropic/claude-haiku-4-5", "anthropic/claude-sonnet-4-6", "anthropic/claude-opus-4-6")
 START = 1_770_000_000.0
 EVERY = 300.0
@@ -75,6 +80,7 @@ def median(call: Callable[[], object], times: int) -> float:
 
 def measurements(path: Path, attempts: int) -> list[tuple[str, float]]:
     fill(path, attempts)
+    preferences, catalog = Preferences(), Catalog.load()
     with open_ledger(str(path)) as ledger:
         now = START + attempts * EVERY
 
@@ -93,6 +99,9 @@ def measurements(path: Path, attempts: int) -> list[tuple[str, float]]:
             requests = next(number)  # SQLite does not write what is there already
             ledger.note_use(running, Use(tokens=Tokens(output=500 * requests), requests=requests, cost_usd=0.25))
 
+        def stand() -> None:
+            standings(ledger, preferences, PROJECT, catalog=catalog, unit_type=MINE)
+
         found = [
             ("begin + settle", median(begin_and_settle, 200)),
             ("begin below two caps + settle", median(begin_below_caps, 200)),
@@ -106,6 +115,9 @@ def measurements(path: Path, attempts: int) -> list[tuple[str, float]]:
             ("of_unit", median(lambda: ledger.of_unit(PROJECT, "M007/S01/T007"), 50)),
             ("unfinished", median(ledger.unfinished, 50)),
             ("recent_use", median(lambda: ledger.recent_use(KNOWN_TYPES[0]), 50)),
+            ("newest_of_patterns", median(lambda: ledger.newest_of_patterns(PROJECT), 50)),
+            ("newest_of_patterns, one type", median(lambda: ledger.newest_of_patterns(PROJECT, unit_type=MINE), 50)),
+            ("standings, one type", median(stand, 50)),
             ("expectations", median(ledger.expectations, 50)),
         ]
     return [*found, ("open + close", median(lambda: open_ledger(str(path)).close(), 50))]

@@ -7,7 +7,7 @@ from stepdown.candidates import Offer
 from stepdown.catalog import Model
 from stepdown.learning import Adjustment, Experience
 from stepdown.ledger.port import Evidence
-from stepdown.odds import Rates
+from stepdown.odds import Odds, Rates
 from stepdown.policy import DEFAULT_POLICY, Policy
 from stepdown.units import TIERS, Tier
 
@@ -20,6 +20,19 @@ def seen(tier: Tier, count: int, *, failed: int = 0, at: float = 0.0, source: st
     ]
 
 
+class Known(Odds):
+    """Failure rates that are given instead of worked out."""
+
+    __slots__ = ("_rates",)
+
+    def __init__(self, rates: Rates, experience: Experience, policy: Policy) -> None:
+        super().__init__(experience, policy)
+        self._rates = rates
+
+    def of(self, pattern: str, needed: Tier) -> Rates:
+        return self._rates
+
+
 def answer(
     needed: Tier, costs: list[float | None], failing: Rates, evidence: list[Evidence], policy: Policy = DEFAULT_POLICY
 ) -> Adjustment:
@@ -28,7 +41,8 @@ def answer(
         None if cost is None else Offer(Model(id=tier.value, provider="p", tier=tier), tier.value, cost, cost + rate * ceiling)
         for tier, cost, rate in zip(TIERS, costs, failing, strict=False)
     ]
-    return start(TASK, needed, offers, failing, Experience({TASK: evidence}, policy), policy)
+    experience = Experience({TASK: evidence}, policy)
+    return start(TASK, needed, offers, Known(failing, experience, policy), experience, policy)
 
 
 def test_nothing_moves_before_failing_is_seen_to_be_noticed() -> None:
@@ -63,9 +77,20 @@ def test_a_light_model_as_dear_as_the_ceiling_is_not_used() -> None:
     assert answer(Tier.STANDARD, [1.0, 0.5, 1.0], (0.1, 0.1, 0.1), evidence).tier is Tier.STANDARD
 
 
-def test_a_little_better_is_not_better() -> None:
-    evidence = [*seen(Tier.STANDARD, 30), *seen(Tier.LIGHT, 1, at=25.5)]
-    assert answer(Tier.STANDARD, [0.58, 0.6, 1.0], (0.1, 0.1, 0.1), evidence).tier is Tier.STANDARD
+def test_a_stronger_tier_has_to_be_clearly_better_and_a_weaker_one_only_better() -> None:
+    on_standard = [*seen(Tier.STANDARD, 30), *seen(Tier.LIGHT, 1, at=25.5)]
+    assert answer(Tier.STANDARD, [0.58, 0.6, 1.0], (0.1, 0.1, 0.1), on_standard).tier is Tier.LIGHT
+    on_light = [*on_standard, *seen(Tier.LIGHT, 1, at=40)]
+    assert answer(Tier.STANDARD, [0.6, 0.58, 1.0], (0.1, 0.1, 0.1), on_light).tier is Tier.LIGHT
+    assert answer(Tier.STANDARD, [0.6, 0.5, 1.0], (0.1, 0.1, 0.1), on_light).tier is Tier.STANDARD
+
+
+def test_what_the_user_called_too_weak_weighs_as_much_as_what_was_missed() -> None:
+    outcomes = [*seen(Tier.STANDARD, 30), *seen(Tier.LIGHT, 9, at=25.5)]
+    costs: list[float | None] = [0.2, 0.6, 1.0]
+    assert answer(Tier.STANDARD, costs, (0.1, 0.1, 0.1), outcomes).tier is Tier.LIGHT
+    said = seen(Tier.LIGHT, 9, failed=9, at=50, source="rating")
+    assert answer(Tier.STANDARD, costs, (0.1, 0.1, 0.1), [*outcomes, *said]).tier is Tier.STANDARD
 
 
 def test_the_tier_below_is_tried_now_and_then() -> None:

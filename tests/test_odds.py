@@ -85,7 +85,13 @@ def test_older_events_fade() -> None:
 def test_a_strong_tier_with_much_evidence_pulls_a_weak_guess_up() -> None:
     """A light model nobody tried is not believed to be better than a standard one that was seen to fail."""
     light, standard, _ = odds(TASK, Tier.LIGHT, seen(40, 10, tier=Tier.STANDARD))
-    assert light == standard > 0.5
+    assert light == standard > 0.3
+
+
+def test_what_the_user_called_too_weak_is_counted_apart() -> None:
+    said = [Evidence(at=100 + n, pattern=TASK, tier=Tier.LIGHT, success=n == 0, weight=2.0, source="rating") for n in range(4)]
+    patterns = {TASK: [*seen(5, 5), *said]}
+    assert Odds(Experience(patterns, STEADY), STEADY).blamed(TASK) == pytest.approx((6 / 28, 0, 0))
 
 
 @given(events, st.sampled_from(TIERS), st.sampled_from([TASK, DOCS, "hook/x"]))

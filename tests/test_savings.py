@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from stepdown.catalog import Model
 from stepdown.catalog.records import Price, Rates
 from stepdown.ledger import Attempt, Expectation, Outcome, Record
-from stepdown.savings import Savings, learned_costs, runs, savings, savings_by_pattern
+from stepdown.savings import Savings, learned_costs, runs, savings, savings_by_pattern, savings_by_run
 from stepdown.units import Tokens
 
 CEILING = "anthropic/opus"
@@ -196,6 +196,18 @@ def test_patterns_are_told_apart() -> None:
         ]
     )
     assert {name: saved.net_usd for name, saved in patterns.items()} == {"execute-task:docs": 0.75, "execute-task": -0.25}
+
+
+def test_runs_are_told_apart_the_newest_first() -> None:
+    records = [
+        record(1, unit_id="T01", cost=0.25, ceiling=1.0, failure="quality"),
+        record(2, unit_id="T02", cost=0.5, ceiling=1.0),
+        record(3, unit_id="T01", cost=1.0, downgraded=False),  # the end of what began before T02
+        record(4, unit_id="T03", cost=None),
+    ]
+    [*each] = savings_by_run(records)["execute-task"]
+    assert [(one.net_usd, one.unknown) for one in each] == [(0.0, 1), (-0.25, 0), (0.5, 0)]
+    assert sum(each, Savings()) == savings(records)
 
 
 amounts = st.none() | st.floats(0, 50)

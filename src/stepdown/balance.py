@@ -2,7 +2,8 @@
 
 What starting at a tier costs is what the attempt costs, what failing costs where verification notices it (stepping up), and
 what failing costs where nothing does. The last has no price list: it is `Policy.missed_failure` times what the unit costs on
-the ceiling, and it keeps a cheap model that fails quietly from looking cheap. docs/decisions says where the number is from.
+the ceiling, and it keeps a cheap model that fails quietly from looking cheap. docs/decisions says where the number is from. How
+much fails quietly is reckoned from what is noticed; a rating ``under`` is a quiet failure that the user saw.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import msgspec
 
 from stepdown.candidates import Offer
 from stepdown.learning import MEASURED, Adjustment, Experience, unit_type_of
-from stepdown.odds import Rates
+from stepdown.odds import Odds
 from stepdown.policy import Policy
 from stepdown.units import TIERS, Tier
 
@@ -20,31 +21,33 @@ def start(
     pattern: str,
     needed: Tier,
     offers: Sequence[Offer | None],
-    failing: Rates,
+    odds: Odds,
     experience: Experience,
     policy: Policy,
 ) -> Adjustment:
     """The tier with the least expected cost.
 
     Nothing moves before the unit type has ``policy.evidence_minimum`` verified outcomes or ratings: they show that failing is
-    noticed here at all. A tier has to be better by ``policy.hysteresis`` than the one in use.
+    noticed here at all. A stronger tier than the one in use has to be better by ``policy.hysteresis``, a weaker one just
+    better, so that what is nearly equal neither flaps nor settles on the dear side.
 
     Args:
         pattern: ``execute-task:docs``.
         needed: where such a unit starts before anything is learned.
         offers: per tier from light up to the ceiling's, who would serve there (`Market.ladder`); None where nobody does.
-        failing: per tier, the chance that failing is noticed (`Odds.of`).
+        odds: how likely failing is.
         experience: the evidence.
         policy: the thresholds.
     """
     unit_type = unit_type_of(pattern)
     events = sum(len(experience.events(unit_type, tier)) for tier in TIERS)
+    failing, blamed = odds.of(pattern, needed), odds.blamed(pattern)
     stay = Adjustment(tier=needed, pattern=pattern, events=events, failed=failing[needed.rank])
     ceiling = offers[-1].cost if offers and offers[-1] is not None else None
     if events < policy.evidence_minimum or ceiling is None:
         return stay
     scores = {
-        tier: offer.total + missed(failing[tier.rank], policy) * policy.missed_failure * ceiling
+        tier: offer.total + (missed(failing[tier.rank], policy) + blamed[tier.rank]) * policy.missed_failure * ceiling
         for tier, offer in zip(TIERS, offers, strict=False)
         if offer is not None and offer.total is not None
     }
@@ -53,7 +56,7 @@ def start(
     if current not in scores:
         return stay
     best = min(scores, key=lambda tier: (scores[tier], tier))
-    if scores[best] >= scores[current] * (1 - policy.hysteresis):
+    if best > current and scores[best] >= scores[current] * (1 - policy.hysteresis):
         best = current
     below = _worth_a_try(pattern, best, offers, scores[best], experience, policy)
     if below is not None:

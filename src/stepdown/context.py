@@ -1,11 +1,15 @@
 """From the world to the pure core: ledger, preferences and clock make a `Context`. The only bridge between them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from stepdown.budget import Pace, pace, window_start
+from stepdown.catalog import Catalog
 from stepdown.decision import Context, Meter
 from stepdown.ledger.port import Cap, Ledger, PlanMeter
 from stepdown.preferences.schema import Budget, Preferences
+from stepdown.savings import learned_costs, savings_by_run
+from stepdown.standing import Standing
+from stepdown.standing import stood_down as losing
 
 _PACED = 500
 """Attempts that pacing looks back over; older ones have long faded from its average."""
@@ -20,6 +24,8 @@ def build_context(
     *,
     project: str,
     now: float,
+    catalog: Catalog | None = None,
+    unit_type: str = "",
     providers: frozenset[str] | None = None,
     agent_model: str = "",
 ) -> Context:
@@ -30,9 +36,12 @@ def build_context(
         preferences: what the user wants; the budgets and thresholds of it.
         project: `PlanSource.project`: whose spending counts towards a budget per project.
         now: seconds since the epoch.
+        catalog: the models that routing knows; if not given, it is read where prices are needed.
+        unit_type: the type of the unit that is to be decided, which saves judging the patterns of others; "" is any.
         providers: what the agent that will do the work can reach (`Agent.providers`).
         agent_model: the model the agent itself is configured with.
     """
+    stood_down = standings(ledger, preferences, project, catalog=catalog, unit_type=unit_type)
     evidence = ledger.evidence(limit=preferences.policy.evidence_window, rating_weight=preferences.policy.rating_weight)
     paced = preferences.dynamic_routing.pressure == "pacing"
     return Context(
@@ -43,8 +52,35 @@ def build_context(
         blocked={block.model: block.reason for block in ledger.blocks(now)},
         providers=providers,
         agent_model=agent_model,
+        stood_down={name: standing.reason for name, standing in stood_down.items()},
         pace=_price_of_pace(ledger, preferences, project, now) if paced else 0.0,
     )
+
+
+def standings(
+    ledger: Ledger, preferences: Preferences, project: str, *, catalog: Catalog | None = None, unit_type: str = ""
+) -> Mapping[str, Standing]:
+    """The patterns over which routing has been losing the project's money, so that it stands down for them.
+
+    Other projects have no say: their work differs under the same pattern, and a project that stands down could not find out by
+    itself that routing pays again. A new one loses little until it has units enough to judge by, since what failing costs is
+    expected from the evidence of all projects.
+
+    Args:
+        ledger: what happened so far.
+        preferences: for the thresholds, and the catalogue where that is not given.
+        project: `PlanSource.project`.
+        catalog: as in `build_context`.
+        unit_type: likewise.
+    """
+    policy = preferences.policy
+    # A unit that lies across the window's edge lacks its first attempts, which failed: it looks better than it was.
+    records = ledger.newest_of_patterns(project, unit_type=unit_type, units=policy.stand_down_window)
+    if sum(record.attempt.downgraded for record in records) < policy.stand_down_minimum:
+        return {}
+    known = Catalog.load(preferences.catalog) if catalog is None else catalog
+    learned = learned_costs(ledger.expectations(), known.resolve, policy.expectation_minimum)
+    return losing(savings_by_run(records, learned=learned), policy)
 
 
 def _price_of_pace(ledger: Ledger, preferences: Preferences, project: str, now: float) -> float:

@@ -43,6 +43,15 @@ class Odds:
             known = self._known[key] = self._work_out(pattern, needed)
         return known
 
+    def blamed(self, pattern: str) -> Rates:
+        """The share of a pattern's units that its user called too weak on each tier: failures that verification had missed."""
+        light, standard, heavy = (self._blame(self._experience.events(pattern, tier)) for tier in TIERS)
+        return light, standard, heavy
+
+    def _blame(self, events: Sequence[Evidence]) -> float:
+        said = sum([event.weight for event in events if event.source == "rating" and not event.success])
+        return said / (self._policy.evidence_minimum + sum([event.weight for event in events])) if said else 0.0
+
     def _work_out(self, pattern: str, needed: Tier) -> Rates:
         unit_type, policy = unit_type_of(pattern), self._policy
         before = policy.failure_prior_events

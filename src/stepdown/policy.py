@@ -67,8 +67,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         verifier_false_alarms: the share of good work that it is taken to find fault with. Likewise.
         missed_failure: what a failure that nothing noticed is taken to cost, as a multiple of the unit's cost on the ceiling.
             Measured: `python -m bench.routing`.
-        hysteresis: how much better, as a share of its expected cost, a tier has to be than the one in use. SPEC 9; the
-            number is ours.
+        hysteresis: how much better, as a share of its expected cost, a stronger tier has to be than the one in use. SPEC 9;
+            the number is ours.
         prompt_characters: how much of a plan's text one prompt carries at most.
         watch_multiple: an attempt is stopped beyond this multiple of the pattern's 90th percentile. SPEC 8.
         watch_repeats: so is one whose same tool call fails this often in a row. SPEC 8; the number is ours.
@@ -119,11 +119,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     failure_standard: float = 0.1
     failure_heavy: float = 0.1
     failure_below: float = 0.2
-    failure_prior_events: float = 10.0
+    failure_prior_events: float = 30.0
     failure_fading: float = 0.98
     verifier_recall: float = 0.7
     verifier_false_alarms: float = 0.1
-    missed_failure: float = 3.0
+    missed_failure: float = 2.0
     hysteresis: float = 0.05
     prompt_characters: int = 60_000
     watch_multiple: float = 3.0

@@ -172,7 +172,7 @@ class Router:
         ):
             return experience.adjust(name, case.tier)
         offers = self._market.ladder(self._work(case), ceiling)
-        return balance.start(name, case.tier, offers, odds.of(name, case.nature.tier), experience, self.policy)
+        return balance.start(name, case.tier, offers, odds, experience, self.policy)
 
     def _press(self, case: Case) -> Decision | None:
         """Move down as the fullest budget fills, or as pacing's price on a dollar asks."""

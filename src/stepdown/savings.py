@@ -106,10 +106,25 @@ def savings_by_pattern(
     learned: Mapping[tuple[str, str], float] | None = None,
     cache_losses: Mapping[int, float] | None = None,
 ) -> dict[str, Savings]:
-    """The same per pattern (the unit type where an attempt has none): what standing down is decided by."""
-    patterns: defaultdict[str, Savings] = defaultdict(Savings)
-    for run in runs(records):
-        patterns[run[0].attempt.pattern or run[0].attempt.unit_type] += _of_run(run, learned or {}, cache_losses or {})
+    """The same per pattern (the unit type where an attempt has none)."""
+    each = savings_by_run(records, learned=learned, cache_losses=cache_losses)
+    return {pattern: sum(balances, Savings()) for pattern, balances in each.items()}
+
+
+def savings_by_run(
+    records: "Iterable[Record]",
+    *,
+    learned: Mapping[tuple[str, str], float] | None = None,
+    cache_losses: Mapping[int, float] | None = None,
+) -> dict[str, list[Savings]]:
+    """The same per pattern and run, the newest run first: what standing down is decided by (`stepdown.standing`).
+
+    A run is as old as its last attempt.
+    """
+    each = sorted(runs(records), key=lambda run: (run[-1].attempt.started, run[-1].id), reverse=True)
+    patterns: defaultdict[str, list[Savings]] = defaultdict(list)
+    for run in each:
+        patterns[run[0].attempt.pattern or run[0].attempt.unit_type].append(_of_run(run, learned or {}, cache_losses or {}))
     return dict(patterns)
 
 

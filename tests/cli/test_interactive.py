@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from bad_day import BadDay
 
-from stepdown.ledger import open_ledger
+from stepdown.ledger import Evidence, open_ledger
+from stepdown.units import Tier
 
 Said = subprocess.CompletedProcess[str]
 Run = Callable[..., Said]
@@ -137,6 +138,20 @@ def test_consent_is_asked_for_once_in_a_project(day: BadDay, terminal: Callable[
     code, shown = again.end()
     assert (code, "Run them" in shown) == (0, False)
     assert (tmp_path / "ran").read_text() == "x\ny\n"
+
+
+@pytest.mark.parametrize(("answer", "left"), [("\n", 2), ("n\n", 2), ("y\n", 0)])
+def test_forgetting_everything_is_asked_about(answer: str, left: int, ledger_file: Path) -> None:
+    with open_ledger(f"sqlite:{ledger_file}") as ledger:
+        ledger.add_evidence([Evidence(at=at, pattern="run-uat", tier=Tier.LIGHT, success=True) for at in (1.0, 2.0)])
+    asked = Terminal(PROGRAM, "reset")
+    with contextlib.closing(asked):
+        asked.until(r"Forget 2 events of run-uat \(2\)\? \[y/N\]:")
+        asked.press(answer)
+        code, shown = asked.end()
+    assert (code, "Nothing was forgotten" in shown) == (0, left > 0)
+    with open_ledger(f"sqlite:{ledger_file}") as ledger:
+        assert sum(map(len, ledger.evidence().values())) == left
 
 
 def test_ctrl_c_at_the_question_starts_nothing(day: BadDay, terminal: Callable[..., Terminal]) -> None:

@@ -83,16 +83,22 @@ def test_it_applies_at_once_and_the_last_word_counts(small: Path, ledger: Ledger
     ledger.add_evidence(events(small, 3, 6))
     add(ledger, small, "T01", at=100.0)
     said = call("rate", "under", "T01", "--project", small).stdout
-    assert "The next similar unit starts at standard: execute-task:docs on light failed 45% of the last 10 times" in said
+    assert "; 2 more such ratings would start it at standard" in said
+    for unit in ("T02", "T03"):
+        add(ledger, small, unit, at=101.0)
+        said = call("rate", "under", unit, "--project", small).stdout
+    assert "The next similar unit starts at standard: execute-task:docs starts at standard, where it costs least" in said
     said = call("rate", "over", "execute-task", "T01", "--project", small).stdout
     assert "rated over: counts as 2 successes at light for execute-task:docs, the lowest tier there is" in said
     assert "The next similar unit starts at light, as its plan has it" in said
     assert "more such" not in said
-    assert [event.success for event in ledger.evidence()["execute-task:docs"]].count(False) == 3
-    assert [rating.word for rating in ledger.ratings()] == ["over"]
+    assert [event.success for event in ledger.evidence()["execute-task:docs"]].count(False) == 5
+    assert [rating.word for rating in ledger.ratings()] == ["over", "under", "under"]
 
 
 def test_what_would_bring_a_pattern_back_is_counted(small: Path, ledger: Ledger, call: Callable[..., Said]) -> None:
+    preferences = small / ".gsd" / "PREFERENCES.md"
+    preferences.write_text(preferences.read_text().replace("enabled: true", "enabled: true\n  learning: threshold"))
     ledger.add_evidence(events(small, 8, 4))
     add(ledger, small, "T01", at=100.0, tier=Tier.STANDARD)
     said = call("rate", "over", "--project", small / ".gsd").stdout

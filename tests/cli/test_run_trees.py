@@ -55,12 +55,13 @@ def without_commits(project: Path) -> None:
 
 
 def state(project: Path) -> dict[str, object]:
-    """All there is of a user's work: HEAD, the index, every file; without what the unit is to change."""
+    """All there is of a user's work: HEAD, the index, every file; without what the unit is to change, and what a run notes."""
     files = {
         str(path.relative_to(project)): path.read_bytes()
         for path in project.rglob("*")
         if path.is_file() and ".git" not in path.relative_to(project).parts[:1] and path.suffix != ".md"
     }
+    files.pop(".gsd/routing-history.json", None)
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project, capture_output=True, check=False).stdout
     branches = git(project, "for-each-ref", "refs/heads", "--format=%(refname) %(objectname)")
     return {"files": files, "head": head, "index": git(project, "ls-files", "--stage"), "branches": branches}

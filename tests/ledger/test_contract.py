@@ -360,6 +360,50 @@ def test_recent_use_is_that_of_successes_the_newest_first(ledger: Ledger) -> Non
 CAP = Cap(name="budget_ceiling", usd=1.5)
 
 
+def test_of_each_pattern_the_newest_units_are_found_with_what_they_cost(ledger: Ledger) -> None:
+    for number, (pattern, name) in enumerate([("b", "T1"), ("a", "T1"), ("a", "T2"), ("a", "T3"), ("a", "T2"), ("", "T1")]):
+        made = msgspec.structs.replace(attempt(unit_id=name, started=NOON + number), pattern=pattern)
+        ledger.settle(ledger.begin(made), outcome(failure="quality" if number == 4 else None))
+    ledger.begin(attempt(project="/other"))
+    running = ledger.begin(msgspec.structs.replace(attempt(unit_id="T2", started=NOON + 9), pattern="a"))
+    found = ledger.newest_of_patterns("/work", units=2)
+    # "a": T1 is one unit too many, although T2 has three attempts; a unit's attempts need not be beside each other.
+    assert [(record.attempt.pattern, record.attempt.unit_id, record.id) for record in found] == [
+        *[("a", "T2", running), ("a", "T2", 5), ("a", "T3", 4), ("a", "T2", 3)],
+        ("b", "T1", 1),
+    ]
+    assert [record.outcome is None for record in found] == [True, False, False, False, False]
+    assert found[1] == Record(
+        id=5,
+        attempt=Attempt(
+            project="/work",
+            unit_type="execute-task",
+            unit_id="T2",
+            ceiling="anthropic/opus",
+            downgraded=True,
+            pattern="a",
+            started=NOON + 4,
+            cause="step up",
+        ),
+        outcome=Outcome(failure="quality", cost_usd=0.25, ceiling_cost_usd=1.0, finished=NOON + 60),
+    )
+
+
+def test_the_patterns_of_one_type_are_its_own_and_its_tags(ledger: Ledger) -> None:
+    for pattern in ("execute-task:docs", "execute-task", "execute-tasks", "plan-slice", "execute-task-2:docs"):
+        ledger.begin(msgspec.structs.replace(attempt(), pattern=pattern))
+    found = ledger.newest_of_patterns("/work", unit_type="execute-task")
+    assert [record.attempt.pattern for record in found] == ["execute-task", "execute-task:docs"]
+
+
+def test_a_unit_that_is_tried_forever_is_not_read_forever(ledger: Ledger) -> None:
+    for number in range(10):
+        ledger.begin(attempt(started=NOON + number))
+    assert [record.id for record in ledger.newest_of_patterns("/work", units=2)] == [10, 9, 8, 7, 6, 5, 4, 3]
+    assert ledger.newest_of_patterns("/work", units=0) == []
+    assert ledger.newest_of_patterns("/nobody") == []
+
+
 def test_a_reservation_has_to_fit_into_every_cap(ledger: Ledger) -> None:
     ledger.settle(ledger.begin(attempt(), caps=[CAP]), outcome(cost=0.75))
     ledger.begin(attempt(), caps=[CAP])
@@ -466,6 +510,75 @@ def test_a_changed_rating_leaves_no_trace_in_evidence(ledger: Ledger) -> None:
     ]
     assert [one.at for one in ledger.evidence(limit=2)["execute-task:docs"]] == [5.0, 9.0]
     assert ledger.evidence(limit=0) == {}
+
+
+def times(ledger: Ledger, pattern: str = "execute-task:docs", *, limit: int = 50) -> list[float]:
+    """When what counts of a pattern happened."""
+    return [one.at for one in ledger.evidence(limit=limit).get(pattern, ())]
+
+
+def test_what_is_forgotten_no_longer_counts_and_what_comes_later_does(ledger: Ledger) -> None:
+    ledger.add_evidence([event(at=1.0), event(at=2.0), event(at=3.0)])
+    assert ledger.forget("execute-task", 2.0) == 2
+    assert times(ledger, "execute-task") == [3.0]
+    assert ledger.forget("execute-task", 2.5) == 0
+    ledger.add_evidence([event(at=4.0), event(at=1.5)])  # recorded later, but it happened before
+    assert times(ledger, "execute-task") == [3.0, 4.0]
+    assert len(ledger.evidence(with_forgotten=True)["execute-task"]) == 5
+
+
+def test_a_unit_type_is_forgotten_with_all_its_tags_and_nothing_else(ledger: Ledger) -> None:
+    names = ["execute-task", "execute-task:docs", "execute-task-force", "execute", "plan-slice"]
+    ledger.add_evidence([event(at=1.0, pattern=name) for name in names])
+    assert ledger.forget("execute-task:docs", 9.0) == 1
+    assert set(ledger.evidence()) == {"execute-task", "execute-task-force", "execute", "plan-slice"}
+    assert ledger.forget("execute-task", 9.0) == 1
+    assert set(ledger.evidence()) == {"execute-task-force", "execute", "plan-slice"}
+    assert ledger.forget("nothing-such", 9.0) == 0
+    assert ledger.forget(None, 9.0) == 3
+    assert ledger.evidence() == {}
+
+
+def test_a_rating_is_forgotten_until_it_is_given_again(ledger: Ledger) -> None:
+    ledger.rate(rating("under", at=5.0))
+    ledger.rate(rating("ok", at=5.0, unit_id="T02"))
+    assert ledger.forget("execute-task:docs", 5.0) == 2
+    assert ledger.evidence() == {}
+    assert len(ledger.ratings()) == 2  # they hold, for the unit's own story
+    ledger.rate(rating("under", at=6.0))
+    assert times(ledger) == [6.0]
+    assert ledger.forget(None, 5.5) == 0
+
+
+def test_the_window_is_filled_with_what_counts(ledger: Ledger) -> None:
+    theirs = [msgspec.structs.replace(event(at=float(at), pattern="execute-task:docs"), project="/b") for at in range(10, 14)]
+    ours = [msgspec.structs.replace(event(at=float(at), pattern="execute-task:docs"), project="/a") for at in range(1, 5)]
+    ledger.add_evidence([*ours, *theirs])
+    assert ledger.forget(None, 12.0, project="/b") == 3
+    # The newest three: one of theirs that happened since, and ours, which are older than what was forgotten.
+    assert times(ledger, limit=3) == [3.0, 4.0, 13.0]
+    assert ledger.forget("execute-task", 3.0, project="/a") == 3
+    assert times(ledger) == [4.0, 13.0]
+
+
+def test_forgetting_takes_nothing_but_evidence(ledger: Ledger) -> None:
+    ledger.settle(ledger.begin(attempt()), outcome())
+    before = (list(ledger.records()), ledger.expectations(), ledger.spent(), list(ledger.recent_use("execute-task:docs")))
+    assert ledger.forget(None, NOON * 2) == 0
+    assert before == (
+        list(ledger.records()),
+        ledger.expectations(),
+        ledger.spent(),
+        list(ledger.recent_use("execute-task:docs")),
+    )
+
+
+def test_an_impossible_time_is_not_forgotten(ledger: Ledger) -> None:
+    ledger.add_evidence([event(at=1.0)])
+    for at in (-1.0, math.nan, math.inf):
+        with pytest.raises(LedgerError, match="at is no time"):
+            ledger.forget(None, at)
+    assert times(ledger, "execute-task") == [1.0]
 
 
 def test_what_the_user_agreed_to_is_remembered_for_its_project(ledger: Ledger) -> None:

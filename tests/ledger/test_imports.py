@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from stepdown.errors import LedgerError
 from stepdown.ledger import Evidence, Ledger, open_ledger
-from stepdown.ledger.imports import import_project, read_metrics, read_routing_history
+from stepdown.ledger.history import read_routing_history
+from stepdown.ledger.imports import import_project, read_metrics
 from stepdown.units import Tier, Tokens
 
 DATA = Path(os.environ.get("STEPDOWN_DATA") or Path(__file__).resolve().parents[2].parent / "shared" / "data")
@@ -174,11 +175,11 @@ def test_counts_become_events_at_the_files_date(gsd: Path) -> None:
     history = read_routing_history(
         write_history(gsd, {"execute-task": {"light": {"success": 3, "fail": 1}, "heavy": {"success": 1, "fail": 0}}})
     )
-    light = [event for event in history.evidence if event.tier is Tier.LIGHT]
+    light = [event for event in history.counted if event.tier is Tier.LIGHT]
     assert sorted(event.success for event in light) == [False, True, True, True]
     assert len({event.at for event in light}) == 4
     assert max(event.at for event in light) == pytest.approx(1_774_173_600.123)
-    assert [(e.pattern, e.success, e.source) for e in history.evidence if e.tier is Tier.HEAVY] == [
+    assert [(e.pattern, e.success, e.source) for e in history.counted if e.tier is Tier.HEAVY] == [
         ("execute-task", True, "gsd")
     ]
 
@@ -189,7 +190,7 @@ def test_failures_are_spread_evenly_and_keep_their_share(
     tmp_path_factory: pytest.TempPathFactory, success: int, fail: int
 ) -> None:
     path = write_history(tmp_path_factory.getbasetemp(), {"p": {"light": {"success": success, "fail": fail}}})
-    events = read_routing_history(path).evidence
+    events = read_routing_history(path).counted
     assert len(events) == min(50, success + fail)
     if events:
         failed = sum(not event.success for event in events)
@@ -208,7 +209,7 @@ def test_a_count_that_makes_no_sense_is_left_out(gsd: Path) -> None:
         "e\n": {"light": {"success": 1, "fail": 0}},
     }
     history = read_routing_history(write_history(gsd, patterns))
-    assert [(event.pattern, event.tier) for event in history.evidence] == [("a", Tier.STANDARD)]
+    assert [(event.pattern, event.tier) for event in history.counted] == [("a", Tier.STANDARD)]
     assert history.skipped == 5
 
 
@@ -229,7 +230,7 @@ def test_ratings_are_counted_but_not_added_to_the_counts_again(gsd: Path) -> Non
     history = read_routing_history(
         write_history(gsd, {"execute-task": {"light": {"success": 0, "fail": 2}}}, feedback=[rating])
     )
-    assert (len(history.evidence), history.ratings) == (2, 1)
+    assert (len(history.counted), history.ratings) == (2, 1)
 
 
 def test_a_project_is_imported_once(ledger: Ledger, gsd: Path) -> None:

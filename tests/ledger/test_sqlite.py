@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from stepdown.errors import LedgerError
-from stepdown.ledger import Attempt, Ledger, Outcome, Rating, Use, open_ledger
+from stepdown.ledger import Attempt, Evidence, Ledger, Outcome, Rating, Use, open_ledger
 from stepdown.ledger.database import migrations
 from stepdown.ledger.sqlite import SqliteLedger
 from stepdown.units import Tier, Tokens
@@ -205,6 +205,60 @@ def test_a_ledger_made_by_the_first_schema_is_upgraded_in_place(file: Path) -> N
         assert (last.outcome.evidence, last.outcome.kept) == (("stopped",), "ref")
 
 
+SECOND_MIGRATION = "3c0633e55ceb19b79a72a40ac72fe2c7da529759add9b574228d8f8670da443e"
+"""What 0002 is, for good."""
+
+SECOND_DATA = """
+INSERT INTO evidence VALUES ('execute-task:docs', 'light', 1.0, '/p', 'T01', 'outcome', 'a/haiku', 0, 1.0);
+INSERT INTO ratings VALUES (1, '/p', 'execute-task', 'T01', 'under', 'light', 'execute-task:docs', 'a/haiku', 2.0);
+"""
+
+
+def test_a_ledger_made_before_anything_could_be_forgotten_is_upgraded_in_place(file: Path) -> None:
+    (_, first), (number, second) = migrations()[:2]
+    assert (number, sha256(second.encode()).hexdigest()) == (2, SECOND_MIGRATION)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(first + second + SECOND_DATA)
+        connection.executescript("PRAGMA user_version = 2; PRAGMA application_id = 0x73746470;")
+    with open_ledger(str(file)) as ledger:
+        assert [event.at for event in ledger.evidence()["execute-task:docs"]] == [1.0, 2.0]
+        assert ledger.forget("execute-task", 1.5) == 1
+    with open_ledger(str(file)) as ledger:
+        assert [event.at for event in ledger.evidence()["execute-task:docs"]] == [2.0]
+
+
+def test_what_is_forgotten_stays_in_the_file(file: Path) -> None:
+    with open_ledger(str(file)) as ledger:
+        ledger.add_evidence([Evidence(at=1.0, pattern="t", tier=Tier.LIGHT, success=True)])
+        ledger.rate(Rating(project="/p", unit_type="t", unit_id="T01", word="ok", tier=Tier.LIGHT, pattern="t", at=1.0))
+        assert ledger.forget(None, 5.0) == 2
+        assert ledger.forget("t", 6.0) == 0
+        assert ledger.evidence() == {}
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT count(*) FROM evidence").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM ratings").fetchone() == (1,)
+        # Every reset is history too.
+        assert connection.execute("SELECT pattern, at FROM forgotten ORDER BY id").fetchall() == [(None, 5.0), ("t", 6.0)]
+
+
+def test_forgetting_and_recording_at_once_lose_nothing(file: Path) -> None:
+    """Each event is counted by exactly one of the calls that forget it."""
+    open_ledger(str(file)).close()
+
+    def record(number: int) -> int:
+        with open_ledger(str(file), busy_seconds=30.0) as ledger:
+            ledger.add_evidence([Evidence(at=float(number), pattern="t", tier=Tier.LIGHT, success=True)])
+            return ledger.forget("t", 100.0)
+
+    with ThreadPoolExecutor(4) as pool:
+        forgotten = list(pool.map(record, range(1, 21)))
+    # Once one call has forgotten up to 100, what is recorded later but dated before does not count either.
+    with open_ledger(str(file)) as ledger:
+        assert ledger.evidence() == {}
+        assert len(ledger.evidence(with_forgotten=True)["t"]) == 20
+        assert 1 <= sum(forgotten) <= 20
+
+
 def test_threads_share_one_ledger(file: Path) -> None:
     with open_ledger(str(file)) as ledger, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: write_one(ledger, str(number)), range(100)))
@@ -264,7 +318,8 @@ def test_a_ledger_of_a_newer_stepdown_is_left_alone(file: Path) -> None:
     open_ledger(str(file)).close()
     mark(file, "PRAGMA user_version = 7")
     before = file.read_bytes()
-    expected = r"newer stepdown \(schema 7, this one knows 2\): upgrade stepdown or point STEPDOWN_LEDGER elsewhere"
+    mine = len(migrations())
+    expected = rf"newer stepdown \(schema 7, this one knows {mine}\): upgrade stepdown or point STEPDOWN_LEDGER elsewhere"
     with pytest.raises(LedgerError, match=expected):
         open_ledger(str(file))
     assert file.read_bytes() == before

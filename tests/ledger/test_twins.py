@@ -21,6 +21,7 @@ money = st.floats(0, 100) | st.sampled_from([0.0, 0.1, 0.25])
 counts = st.integers(0, 10**7)
 tokens = st.builds(Tokens, input=counts, output=counts, cache_read=counts, cache_write=counts)
 names = st.sampled_from(["", "a", "b"])
+patterns = st.sampled_from(["", "a", "a:b", "b"])
 attempts = st.builds(
     Attempt,
     project=st.sampled_from(["/a", "/b"]),
@@ -60,7 +61,7 @@ ratings = st.builds(
     unit_id=names,
     word=st.sampled_from(["over", "under", "ok"]),
     tier=st.sampled_from(TIERS),
-    pattern=names,
+    pattern=patterns,
     model=names,
     at=st.sampled_from([1.0, 2.0, 3.0, 4.0]),
 )
@@ -69,7 +70,7 @@ caps = st.builds(Cap, name=st.just("cap"), usd=st.sampled_from([0.0371, 33.3333,
 events = st.builds(
     Evidence,
     at=st.sampled_from([1.0, 2.0, 3.0, 4.0]),
-    pattern=names,
+    pattern=patterns,
     tier=st.sampled_from(TIERS),
     success=st.booleans(),
     project=names,
@@ -146,6 +147,11 @@ class Twins(RuleBasedStateMachine):
         self.memory.add_evidence(new)
         self.sqlite.add_evidence(new)
 
+    @rule(pattern=patterns | st.none(), project=names | st.none(), at=st.sampled_from([1.0, 2.0, 3.0, 4.0]))
+    def forget(self, pattern: str | None, project: str | None, at: float) -> None:
+        forgotten = self.memory.forget(pattern, at, project=project)
+        assert self.sqlite.forget(pattern, at, project=project) == forgotten
+
     @rule()
     def reopen(self) -> None:
         self.sqlite.close()
@@ -171,11 +177,14 @@ class Twins(RuleBasedStateMachine):
         assert list(self.sqlite.unfinished(project)) == list(self.memory.unfinished(project))
         assert list(self.sqlite.of_unit(project or "/a", name)) == list(self.memory.of_unit(project or "/a", name))
         assert list(self.sqlite.recent_use(name, limit=limit)) == list(self.memory.recent_use(name, limit=limit))
+        accounts = self.memory.newest_of_patterns(project or "/a", unit_type=name, units=limit)
+        assert list(self.sqlite.newest_of_patterns(project or "/a", unit_type=name, units=limit)) == list(accounts)
         assert list(self.sqlite.ratings(project)) == list(self.memory.ratings(project))
 
-    @rule(limit=st.integers(0, 3))
-    def same_evidence(self, limit: int) -> None:
-        assert self.sqlite.evidence(limit=limit) == self.memory.evidence(limit=limit)
+    @rule(limit=st.integers(0, 3), with_forgotten=st.booleans())
+    def same_evidence(self, limit: int, *, with_forgotten: bool) -> None:
+        expected = self.memory.evidence(limit=limit, with_forgotten=with_forgotten)
+        assert self.sqlite.evidence(limit=limit, with_forgotten=with_forgotten) == expected
 
     @invariant()
     def same_expectations(self) -> None:

@@ -60,7 +60,13 @@ def command(
     router = Router(preferences, catalog)
     with open_ledger(create=False) as ledger:
         context = build_context(
-            ledger, preferences, project=str(project.resolve()), now=time.time(), agent_model=configured_model(project)
+            ledger,
+            preferences,
+            project=str(project.resolve()),
+            now=time.time(),
+            catalog=catalog,
+            unit_type=unit.type,
+            agent_model=configured_model(project),
         )
     context = _as_if(context, budget_used, retry_of, pin)
     decision = router.decide(unit, context)

@@ -38,6 +38,7 @@ def command(*, path: Path, everything: bool, json_: bool, assume: Path | None, c
             workspace.preferences,
             project=workspace.plan.project,
             now=time.time(),
+            catalog=workspace.catalog,
             providers=open_agent(agent_name, workspace.preferences).providers() if agent_name else None,
             agent_model=configured_model(workspace.root),
         )

@@ -16,6 +16,7 @@ from stepdown.agents.port import Agent
 from stepdown.cli.arguments import TREE
 from stepdown.cli.keys import RatingKeys
 from stepdown.cli.progress import Screen, heading, summary
+from stepdown.cli.reset import reset_if_due
 from stepdown.cli.screen import complain, say
 from stepdown.cli.workspace import Workspace, import_past, open_workspace
 from stepdown.dispatch.checks import checks_of, needs_consent
@@ -24,8 +25,9 @@ from stepdown.dispatch.lock import only_run
 from stepdown.dispatch.loop import run_plan, selected
 from stepdown.dispatch.resume import settle_left_behind
 from stepdown.dispatch.verify import program_finder
-from stepdown.errors import AgentError
+from stepdown.errors import AgentError, LedgerError
 from stepdown.ledger import Ledger, open_ledger
+from stepdown.ledger.history import write_routing_history
 from stepdown.ledger.open import home
 from stepdown.plans.source import pending
 from stepdown.units import Unit
@@ -71,14 +73,26 @@ def command(
     with only_run(workspace.plan.project, home() / "locks"), open_ledger() as ledger:
         for note in import_past(ledger, workspace):
             complain(note)
+        started = time.time()
+        say(*reset_if_due(ledger, workspace.preferences, workspace.plan.project, started))
         allowed = _commands_allowed(workspace, ledger, waiting, yes=yes)
         try:
             failed = asyncio.run(_run(workspace, agent, ledger, only, max_units, allowed=allowed, steps=steps))
         except (asyncio.CancelledError, BrokenPipeError) as error:
             # Another signal than ctrl-C, or nobody reads what we print: stopped before everything was done all the same.
             raise KeyboardInterrupt from error
+        finally:
+            _keep_history(workspace, ledger, started)
     if failed:
         raise SystemExit(1)
+
+
+def _keep_history(workspace: Workspace, ledger: Ledger, started: float) -> None:
+    """Write what the run taught into the project's routing history; where that fails, the run is over all the same."""
+    try:
+        write_routing_history(ledger, workspace.plan.root, workspace.plan.project, since=started, now=time.time())
+    except LedgerError as error:
+        complain(str(error))
 
 
 async def _run(

@@ -11,10 +11,12 @@ from stepdown.budget import band
 from stepdown.cli.arguments import TREE, directory
 from stepdown.cli.screen import print_json, say
 from stepdown.context import meters as meters_of
+from stepdown.context import standings
 from stepdown.decision import Meter
 from stepdown.ledger import Block, Ledger, Record, Spent, open_ledger
 from stepdown.preferences import Preferences, load_preferences
 from stepdown.report.money import dollars
+from stepdown.standing import Standing
 from stepdown.units import Tier
 
 _DAY = 24 * 3600.0
@@ -76,6 +78,17 @@ class Run(msgspec.Struct, frozen=True):
         return f"{badge}{self.type} {self.id} on {self.model}"
 
 
+class Loss(msgspec.Struct, frozen=True):
+    """A pattern over which routing lost money, so that its units keep their ceiling; US dollars, estimated."""
+
+    pattern: str
+    units: int
+    lost_usd: float
+    provenance: str
+    tries_again_after: int
+    reason: str
+
+
 class Status(msgspec.Struct, frozen=True):
     """Where things stand; ``stepdown status --json`` is this."""
 
@@ -87,6 +100,7 @@ class Status(msgspec.Struct, frozen=True):
     running: list[Run]
     last: list[Run]
     blocked: list[Block]
+    stood_down: list[Loss]
 
 
 def gather(ledger: Ledger, preferences: Preferences, project: str, now: float) -> Status:
@@ -106,6 +120,7 @@ def gather(ledger: Ledger, preferences: Preferences, project: str, now: float) -
         running=[_run(record) for record in records if record.outcome is None],
         last=[_run(record) for record in records if record.outcome is not None][:5],
         blocked=list(ledger.blocks(now)),
+        stood_down=[_loss(standing) for standing in standings(ledger, preferences, project).values()],
     )
 
 
@@ -134,6 +149,11 @@ def _run(record: Record) -> Run:
     )
 
 
+def _loss(standing: Standing) -> Loss:
+    numbers = (standing.units, standing.lost_usd, "estimated", standing.tries_again_after)
+    return Loss(standing.pattern, *numbers, standing.reason)
+
+
 def lines(status: Status, now: float) -> Iterator[str]:
     """The status for a terminal."""
     yield f"{Path(status.project).name}: routing is {status.routing}" + (f", pinned to {status.pin}" if status.pin else "")
@@ -152,6 +172,8 @@ def lines(status: Status, now: float) -> Iterator[str]:
     for run in status.last:
         how = dollars(run.cost_usd) if run.failure is None else f"failed ({run.failure})"
         yield f"  last      {run}: {how}, {_ago(now - run.started)} ago"
+    for loss in status.stood_down:
+        yield f"  stood down for {loss.pattern}, which keeps its ceiling: {loss.reason}"
     for block in status.blocked:
         yield f"  blocked   {block.model}: {block.reason}"
 

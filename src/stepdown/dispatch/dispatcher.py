@@ -82,13 +82,15 @@ class Dispatcher:
         self._run = run or uuid.uuid4().hex
         self.preferences = router.preferences
 
-    def context(self, *, retry: Retry | None = None, hook_model: str = "") -> Context:
-        """The world as it stands now."""
+    def context(self, unit_type: str = "", *, retry: Retry | None = None, hook_model: str = "") -> Context:
+        """The world as it stands now; for units of one type, or of any."""
         context = build_context(
             self.ledger,
             self.preferences,
             project=self.plan.project,
             now=self.clock(),
+            catalog=self.router.catalog,
+            unit_type=unit_type,
             providers=self.agent.providers(),
             agent_model=self.agent.configured_model(self.workdir),
         )
@@ -101,7 +103,7 @@ class Dispatcher:
     def decide(self, unit: Unit) -> Decision:
         """What `unit` would run on now, with what pre-dispatch hooks have to say."""
         change = self.change(unit)
-        return self.router.decide(change.unit, self.context(hook_model=change.model))
+        return self.router.decide(change.unit, self.context(change.unit.type, hook_model=change.model))
 
     def change(self, unit: Unit) -> hooks.Change:
         """What the pre-dispatch hooks make of `unit`."""
@@ -137,7 +139,7 @@ class Dispatcher:
             LedgerError: an attempt cannot be recorded.
         """
         change = self.change(unit)
-        decision = self.router.decide(change.unit, self.context(hook_model=change.model))
+        decision = self.router.decide(change.unit, self.context(change.unit.type, hook_model=change.model))
         if change.action == "skip":
             return Done(unit=unit, decision=decision, outcome=None, skipped=f"skipped by the hook {change.fired[-1]}")
         if decision.refused:
@@ -145,7 +147,7 @@ class Dispatcher:
         walk = Walk(
             self.router.catalog,
             escalate=self.preferences.dynamic_routing.escalate_on_failure,
-            step_up=lambda retry: self.router.decide(change.unit, self.context(retry=retry)),
+            step_up=lambda retry: self.router.decide(change.unit, self.context(change.unit.type, retry=retry)),
         )
         base = self._base(change.unit)
         history: list[Tried] = []

@@ -3,21 +3,24 @@
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Final
 
 from stepdown.errors import LedgerError
 from stepdown.ledger.port import Attempt, Cap, Outcome, Record, Spent, Use
 from stepdown.ledger.rows import (
+    ACCOUNT,
     ATTEMPT,
     OUTCOME,
     USE,
+    account_of,
     attempt_values,
     outcome_values,
     record_of,
     use_of,
     use_values,
 )
-from stepdown.ledger.rules import LAST_SECOND, SECONDS_PER_DAY, check_cap, clean
+from stepdown.ledger.rules import LAST_SECOND, SECONDS_PER_DAY, check_cap, clean, is_pattern_of, newest_of_units
 
 _BEGIN: Final = f"INSERT INTO attempts ({ATTEMPT}, source) VALUES (?{', ?' * 22}) ON CONFLICT DO NOTHING"
 _SETTLE: Final = f"UPDATE attempts SET ({OUTCOME}) = (?{', ?' * 13}) WHERE id = ? AND finished IS NULL"
@@ -26,6 +29,16 @@ _RECORDS: Final = f"SELECT id, source, {ATTEMPT}, {OUTCOME}, {USE} FROM attempts
 _RECENT_USE: Final = (
     "SELECT input, output, cache_read, cache_write, requests, cost_usd FROM attempts "
     "WHERE pattern = ? AND failure IS NULL AND input IS NOT NULL ORDER BY started DESC, id DESC LIMIT ?"
+)
+# The next name is looked up in the index, for as long as there is one: DISTINCT would read every attempt of the project.
+_PATTERNS: Final = (
+    "WITH RECURSIVE names (name) AS (SELECT min(pattern) FROM attempts WHERE project = ?1 UNION ALL "
+    "SELECT (SELECT min(pattern) FROM attempts WHERE project = ?1 AND pattern > name) FROM names WHERE name IS NOT NULL) "
+    "SELECT name FROM names WHERE name IS NOT NULL"
+)
+_ACCOUNTS: Final = (
+    f"SELECT {ACCOUNT} FROM attempts INDEXED BY attempts_accounts "
+    "WHERE project = ? AND pattern = ? ORDER BY started DESC, id DESC"
 )
 _SPENT_WHOLE_DAYS: Final = (
     "SELECT total(usd), sum(input + output + cache_read + cache_write), sum(requests), sum(unpriced), sum(attempts) FROM sums "
@@ -105,6 +118,17 @@ def of_unit(connection: sqlite3.Connection, project: str, unit_id: str) -> list[
 def recent_use(connection: sqlite3.Connection, pattern: str, limit: int) -> list[Use]:
     """See `Ledger.recent_use`."""
     return [use_of(row) for row in connection.execute(_RECENT_USE, (clean(pattern), max(0, limit)))]
+
+
+def newest_of_patterns(connection: sqlite3.Connection, project: str, unit_type: str, units: int) -> list[Record]:
+    """See `Ledger.newest_of_patterns`: rows are fetched only until there are enough."""
+    records: list[Record] = []
+    for (pattern,) in connection.execute(_PATTERNS, (clean(project),)).fetchall():
+        if not is_pattern_of(pattern, unit_type):
+            continue
+        with closing(connection.execute(_ACCOUNTS, (clean(project), pattern))) as rows:
+            records.extend(newest_of_units(map(account_of, rows), units))
+    return records
 
 
 def of_project(project: str | None, word: str) -> tuple[str, tuple[str, ...]]:

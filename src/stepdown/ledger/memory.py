@@ -22,21 +22,28 @@ from stepdown.ledger.port import (
     Use,
 )
 from stepdown.ledger.rules import (
+    Forgotten,
     accepted_attempt,
     accepted_block,
     accepted_evidence,
+    accepted_forgotten,
     accepted_import,
     accepted_meter,
     accepted_outcome,
     accepted_rating,
     accepted_use,
+    account_of,
     check_cap,
     check_group,
     check_time,
     clean,
+    counting,
     day_name,
     day_of,
+    is_pattern_of,
     newest_evidence,
+    newest_of_units,
+    rating_event,
 )
 from stepdown.units import Tokens
 
@@ -59,6 +66,7 @@ class MemoryLedger:
         self._blocks: dict[str, Block] = {}
         self._meters: dict[tuple[str, str], PlanMeter] = {}
         self._ratings: list[Rating] = []
+        self._forgotten: list[Forgotten] = []
         self._consents: set[tuple[str, str]] = set()
         self._said: set[str] = set()
 
@@ -110,6 +118,14 @@ class MemoryLedger:
         ]
         return used[: max(0, limit)]
 
+    def newest_of_patterns(self, project: str, *, unit_type: str = "", units: int = 50) -> Sequence[Record]:
+        """See `Ledger.newest_of_patterns`."""
+        patterns: defaultdict[str, list[Record]] = defaultdict(list)
+        for record in self.records(project):
+            if is_pattern_of(record.attempt.pattern, unit_type):
+                patterns[record.attempt.pattern].append(record)
+        return [account_of(record) for _, newest in sorted(patterns.items()) for record in newest_of_units(newest, units)]
+
     def spent(self, project: str | None = None, *, since: float = 0.0) -> Spent:
         """See `Ledger.spent`."""
         usd, tokens, requests, unpriced, attempts = 0.0, 0, 0, 0, 0
@@ -151,9 +167,20 @@ class MemoryLedger:
             key = (event.pattern, event.tier, event.at, event.project, event.unit_id, event.source)
             self._evidence.setdefault(key, event)
 
-    def evidence(self, *, limit: int = 50, rating_weight: float = 2.0) -> Mapping[str, Sequence[Evidence]]:
+    def evidence(
+        self, *, limit: int = 50, rating_weight: float = 2.0, with_forgotten: bool = False
+    ) -> Mapping[str, Sequence[Evidence]]:
         """See `Ledger.evidence`."""
-        return newest_evidence(self._evidence.values(), self.ratings(), limit=limit, rating_weight=rating_weight)
+        forgotten = () if with_forgotten else self._forgotten
+        return newest_evidence(self._evidence.values(), self.ratings(), forgotten, limit=limit, rating_weight=rating_weight)
+
+    def forget(self, pattern: str | None, at: float, *, project: str | None = None) -> int:
+        """See `Ledger.forget`."""
+        said = accepted_forgotten(pattern, project, at)
+        events = [*self._evidence.values(), *(rating_event(rating, 1.0) for rating in self.ratings())]
+        covered = sum(said.covers(event) for event in counting(events, self._forgotten))
+        self._forgotten.append(said)
+        return covered
 
     def rate(self, rating: Rating) -> None:
         """See `Ledger.rate`."""

@@ -324,6 +324,16 @@ class Ledger(Protocol):
         """Attempts, the newest first."""
         ...
 
+    def newest_of_patterns(self, project: str, *, unit_type: str = "", units: int = 50) -> Sequence[Record]:
+        """Of each pattern of a project the attempts at its newest `units` units: what standing down is decided by.
+
+        Pattern by pattern, in each the newest first. Going back, a pattern's attempts end where one belongs to a unit too many,
+        or where there are four times as many as units; what the same units tried before that is missing. A record says whose
+        the attempt was, when and why it was made, how it ended and what it cost; the rest of it are defaults. With `unit_type`,
+        only the patterns of that type: its own and those with its tags.
+        """
+        ...
+
     def spent(self, project: str | None = None, *, since: float = 0.0) -> Spent:
         """What attempts started at or after `since` used, of one project or of all."""
         ...
@@ -340,12 +350,27 @@ class Ledger(Protocol):
         """Append events; one that is there already (same pattern, tier, unit, source and time) is not added twice."""
         ...
 
-    def evidence(self, *, limit: int = 50, rating_weight: float = 2.0) -> Mapping[str, Sequence[Evidence]]:
-        """Per pattern, the newest `limit` events of each tier, the oldest first.
+    def evidence(
+        self, *, limit: int = 50, rating_weight: float = 2.0, with_forgotten: bool = False
+    ) -> Mapping[str, Sequence[Evidence]]:
+        """Per pattern, the newest `limit` events of each tier, the oldest first; what was forgotten only where it is asked for.
 
         The ratings that hold are among them, each as one event of source ``rating`` that weighs `rating_weight`
         (``policy.rating_weight``): ``under`` is a failure at the tier the unit ended on, ``ok`` a success at it, ``over`` a
         success one tier below it, or at light where there is none below.
+        """
+        ...
+
+    def forget(self, pattern: str | None, at: float, *, project: str | None = None) -> int:
+        """Let events and ratings no longer count as evidence; they stay in the ledger, and what comes later counts.
+
+        Args:
+            pattern: ``execute-task:docs``, or a unit type, which stands for all its tags; None is everything.
+            at: seconds since the epoch; what is dated at or before it is forgotten.
+            project: whose; None is everybody's.
+
+        Returns:
+            How many events and ratings counted until now.
         """
         ...
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from stepdown.ledger.port import Attempt, Evidence, Line, Outcome, Rating, Record, Use
+from stepdown.ledger.rules import Forgotten
 from stepdown.units import Tier, Tokens
 
 ATTEMPT: Final = (
@@ -20,7 +21,13 @@ OUTCOME: Final = (
 """The columns of an `Outcome`: 14; `finished` is NULL while the attempt runs."""
 USE: Final = "so_far_input, so_far_output, so_far_cache_read, so_far_cache_write, so_far_requests, so_far_usd, so_far_ended"
 """The columns of a `Use`: 7."""
+ACCOUNT: Final = (
+    "id, source, project, pattern, started, unit_type, unit_id, ceiling, downgraded, cause, "
+    "finished, failure, cost_usd, ceiling_cost_usd"
+)
+"""Of an attempt's columns those that say what it cost and why: 14, all of them in the index ``attempts_accounts``."""
 EVIDENCE: Final = "pattern, tier, at, project, unit_id, source, model, success, weight"
+FORGOTTEN: Final = "pattern, project, at"
 RATING: Final = "project, unit_type, unit_id, word, tier, pattern, model, at"
 LINE: Final = (
     "sum(attempts), sum(failed), sum(unverified), sum(downgraded), sum(unpriced), total(usd), total(ceiling_usd), "
@@ -79,6 +86,26 @@ def record_of(row: Row) -> Record:
     return Record(id=row[0], source=row[1], attempt=_attempt(row[2:24]), outcome=_outcome(row[24:38]), so_far=use_of(row[38:]))
 
 
+def account_of(row: Row) -> Record:
+    """From `ACCOUNT`."""
+    attempt_id, source, project, pattern, started, unit_type, unit_id, ceiling, downgraded, cause, *ended = row
+    finished, failure, cost_usd, ceiling_cost_usd = ended
+    attempt = Attempt(
+        project=project,
+        unit_type=unit_type,
+        unit_id=unit_id,
+        ceiling=ceiling,
+        downgraded=bool(downgraded),
+        pattern=pattern,
+        started=started,
+        cause=cause,
+    )
+    outcome = None
+    if finished is not None:
+        outcome = Outcome(failure=failure, cost_usd=cost_usd, ceiling_cost_usd=ceiling_cost_usd, finished=finished)
+    return Record(id=attempt_id, source=source, attempt=attempt, outcome=outcome)
+
+
 def use_of(row: Row) -> Use:
     """From the four token counts, requests, US dollars, and whether the agent ended where that is asked for."""
     return Use(tokens=tokens_of(row), requests=row[4] or 0, cost_usd=row[5], ended=len(row) > 6 and bool(row[6]))
@@ -90,6 +117,17 @@ def rating_of(row: Row) -> Rating:
     return Rating(
         project=project, unit_type=unit_type, unit_id=unit_id, word=word, tier=Tier(tier), pattern=pattern, model=model, at=at
     )
+
+
+def forgotten_values(forgotten: Forgotten) -> Values:
+    """In the order of `FORGOTTEN`."""
+    return (forgotten.pattern, forgotten.project, forgotten.at)
+
+
+def forgotten_of(row: Row) -> Forgotten:
+    """From `FORGOTTEN`."""
+    pattern, project, at = row
+    return Forgotten(pattern=pattern, project=project, at=at)
 
 
 def line_of(key: str, row: Row) -> Line:

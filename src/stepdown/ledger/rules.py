@@ -7,13 +7,14 @@ every later sum is refused at the door.
 import datetime as dt
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Final
 
 import msgspec
 
 from stepdown.errors import BudgetError, LedgerError
-from stepdown.ledger.port import Attempt, Block, Cap, Evidence, Outcome, PlanMeter, Rating, Use
+from stepdown.ledger.port import Attempt, Block, Cap, Evidence, Outcome, PlanMeter, Rating, Record, Use
 from stepdown.units import Tier, Tokens
 
 GROUPS: Final = ("tier", "type", "model", "agent", "project", "day")
@@ -46,6 +47,8 @@ _ATTEMPT_TEXTS: Final = (
     "cause",
 )
 _RATING_TEXTS: Final = ("project", "unit_type", "unit_id", "pattern", "model")
+_ATTEMPTS_OF_A_UNIT: Final = 4
+"""On the average of the units that are looked at together; more than two steps up make."""
 _ROUNDING: Final = 1e-9
 """US dollars by which a cap may be missed: thirty times ten cents are three dollars, also in binary."""
 
@@ -198,24 +201,101 @@ def rating_event(rating: Rating, weight: float) -> Evidence:
     )
 
 
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call of `Ledger.forget` said; its arguments."""
+
+    pattern: str | None
+    project: str | None
+    at: float
+
+    def covers(self, event: Evidence) -> bool:
+        """Whether the event is forgotten by this."""
+        return (
+            event.at <= self.at
+            and self.covers_pattern(event.pattern)
+            and (self.project is None or self.project == event.project)
+        )
+
+    def covers_pattern(self, pattern: str) -> bool:
+        """Whether it speaks of the pattern: all, this one, or one of its tags."""
+        return self.pattern is None or pattern == self.pattern or pattern.startswith(f"{self.pattern}:")
+
+
+def accepted_forgotten(pattern: str | None, project: str | None, at: float) -> Forgotten:
+    """What is to be forgotten, as a ledger keeps it; `LedgerError` for an impossible time."""
+    check_time("at", at)
+    return Forgotten(
+        pattern=None if pattern is None else clean(pattern), project=None if project is None else clean(project), at=at
+    )
+
+
+def counting(events: Iterable[Evidence], forgotten: Sequence[Forgotten]) -> Iterator[Evidence]:
+    """The events that nothing of `forgotten` covers, in their order."""
+    return (event for event in events if not any(one.covers(event) for one in forgotten))
+
+
 def newest_evidence(
-    events: Iterable[Evidence], ratings: Iterable[Rating], *, limit: int, rating_weight: float
+    events: Iterable[Evidence],
+    ratings: Iterable[Rating],
+    forgotten: Sequence[Forgotten],
+    *,
+    limit: int,
+    rating_weight: float,
 ) -> Mapping[str, Sequence[Evidence]]:
     """What `Ledger.evidence` answers.
 
     Args:
         events: everything recorded; of each pattern and tier the newest `limit` are enough.
         ratings: those that hold.
+        forgotten: what no longer counts.
         limit: how many events of each pattern and tier are wanted.
         rating_weight: what a rating weighs.
     """
     groups: defaultdict[tuple[str, Tier], list[Evidence]] = defaultdict(list)
-    for event in (*events, *(rating_event(rating, rating_weight) for rating in ratings)):
+    rated = (rating_event(rating, rating_weight) for rating in ratings)
+    for event in counting(chain(events, rated), forgotten):
         groups[event.pattern, event.tier].append(event)
     patterns: defaultdict[str, list[Evidence]] = defaultdict(list)
     for (pattern, _), members in groups.items():
         patterns[pattern].extend(sorted(members, key=evidence_order, reverse=True)[: max(0, limit)])
     return {pattern: tuple(sorted(members, key=evidence_order)) for pattern, members in patterns.items() if members}
+
+
+def is_pattern_of(pattern: str, unit_type: str) -> bool:
+    """Whether it is a pattern, and one of that type; "" is any. An attempt of which no pattern is known is in none."""
+    return bool(pattern) and (not unit_type or pattern.partition(":")[0] == unit_type)
+
+
+def newest_of_units(records: Iterable[Record], units: int) -> Iterator[Record]:
+    """What `Ledger.newest_of_patterns` takes of one pattern's `records`, the newest first. One more is read, not all."""
+    seen: set[tuple[str, str]] = set()
+    for record in islice(records, max(0, units) * _ATTEMPTS_OF_A_UNIT):
+        seen.add((record.attempt.unit_type, record.attempt.unit_id))
+        if len(seen) > units:
+            return
+        yield record
+
+
+def account_of(record: Record) -> Record:
+    """A record as `Ledger.newest_of_patterns` gives it."""
+    made, ended = record.attempt, record.outcome
+    attempt = Attempt(
+        project=made.project,
+        unit_type=made.unit_type,
+        unit_id=made.unit_id,
+        ceiling=made.ceiling,
+        downgraded=made.downgraded,
+        pattern=made.pattern,
+        started=made.started,
+        cause=made.cause,
+    )
+    outcome = ended and Outcome(
+        failure=ended.failure,
+        cost_usd=ended.cost_usd,
+        ceiling_cost_usd=ended.ceiling_cost_usd,
+        finished=ended.finished,
+    )
+    return Record(id=record.id, source=record.source, attempt=attempt, outcome=outcome)
 
 
 def accepted_block(block: Block) -> Block:

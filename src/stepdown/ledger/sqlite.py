@@ -6,10 +6,10 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from stepdown.errors import LedgerError
-from stepdown.ledger import attempts
+from stepdown.ledger import attempts, evidence
 from stepdown.ledger.database import Database, roll_back
 from stepdown.ledger.port import (
     Attempt,
@@ -26,13 +26,9 @@ from stepdown.ledger.port import (
     Use,
 )
 from stepdown.ledger.rows import (
-    EVIDENCE,
     LINE,
     RATING,
-    event_of,
-    evidence_values,
     line_of,
-    rating_of,
     rating_values,
     tokens_of,
 )
@@ -40,6 +36,7 @@ from stepdown.ledger.rules import (
     accepted_attempt,
     accepted_block,
     accepted_evidence,
+    accepted_forgotten,
     accepted_import,
     accepted_meter,
     accepted_outcome,
@@ -48,10 +45,7 @@ from stepdown.ledger.rules import (
     check_group,
     check_time,
     clean,
-    newest_evidence,
 )
-
-_HELD: Final = f"SELECT {RATING} FROM ratings_that_hold"
 
 
 class SqliteLedger:
@@ -116,6 +110,11 @@ class SqliteLedger:
         with self._reading() as connection:
             return attempts.recent_use(connection, pattern, limit)
 
+    def newest_of_patterns(self, project: str, *, unit_type: str = "", units: int = 50) -> Sequence[Record]:
+        """See `Ledger.newest_of_patterns`."""
+        with self._reading() as connection:
+            return attempts.newest_of_patterns(connection, project, unit_type, units)
+
     def spent(self, project: str | None = None, *, since: float = 0.0) -> Spent:
         """See `Ledger.spent`."""
         with self._reading() as connection:
@@ -146,23 +145,22 @@ class SqliteLedger:
 
     def add_evidence(self, events: Sequence[Evidence]) -> None:
         """See `Ledger.add_evidence`."""
-        rows = [evidence_values(accepted_evidence(event)) for event in events]
-        query = f"INSERT INTO evidence ({EVIDENCE}) VALUES (?{', ?' * 8}) ON CONFLICT DO NOTHING"
+        accepted = [accepted_evidence(event) for event in events]
         with self._writing() as connection:
-            connection.executemany(query, rows)
+            evidence.add(connection, accepted)
 
-    def evidence(self, *, limit: int = 50, rating_weight: float = 2.0) -> Mapping[str, Sequence[Evidence]]:
+    def evidence(
+        self, *, limit: int = 50, rating_weight: float = 2.0, with_forgotten: bool = False
+    ) -> Mapping[str, Sequence[Evidence]]:
         """See `Ledger.evidence`."""
-        newest = (
-            f"SELECT {EVIDENCE} FROM evidence "
-            "WHERE pattern = ? AND tier = ? ORDER BY at DESC, project DESC, unit_id DESC, source DESC LIMIT ?"
-        )
-        events: list[Evidence] = []
         with self._reading() as connection:
-            for pattern, tier in connection.execute("SELECT DISTINCT pattern, tier FROM evidence").fetchall():
-                events.extend(map(event_of, connection.execute(newest, (pattern, tier, max(0, limit)))))
-            ratings = [rating_of(row) for row in connection.execute(_HELD)]
-        return newest_evidence(events, ratings, limit=limit, rating_weight=rating_weight)
+            return evidence.newest(connection, limit=limit, rating_weight=rating_weight, with_forgotten=with_forgotten)
+
+    def forget(self, pattern: str | None, at: float, *, project: str | None = None) -> int:
+        """See `Ledger.forget`."""
+        said = accepted_forgotten(pattern, project, at)
+        with self._writing() as connection:
+            return evidence.forget(connection, said)
 
     def rate(self, rating: Rating) -> None:
         """See `Ledger.rate`."""
@@ -174,7 +172,7 @@ class SqliteLedger:
         """See `Ledger.ratings`."""
         where, values = attempts.of_project(project, "WHERE")
         with self._reading() as connection:
-            return [rating_of(row) for row in connection.execute(f"{_HELD} {where} ORDER BY id DESC", values)]
+            return evidence.ratings(connection, where, values)
 
     def consent(self, project: str, what: str, at: float) -> None:
         """See `Ledger.consent`."""

@@ -112,6 +112,15 @@ def read_document(path: Path, name: str) -> Document | None:
     return Document(name, root, warnings)
 
 
+def parse_document(text: str, name: str) -> Node:
+    """A mapping in YAML, called `name` in messages.
+
+    Raises:
+        PreferencesError: it is no YAML mapping.
+    """
+    return _Builder(name, 0).build(text)
+
+
 def _read(path: Path, name: str) -> bytes | None:
     try:
         kind = path.stat().st_mode

@@ -4,7 +4,7 @@ The strongest first: the project's ``.gsd/PREFERENCES.md`` (or ``preferences.md`
 ``~/.gsd/PREFERENCES.md`` (or ``preferences.md``) and ``~/.stepdown/stepdown.yaml``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -41,25 +41,48 @@ def load_preferences(
     Raises:
         PreferencesError: a file cannot be read or says something wrong; one line per problem, each with file and line.
     """
+    documents = read_documents(project, home=home, assume=assume)
+    if not documents:
+        return Preferences()
+    return preferences_of(merged([spell_out(document.root) for document in documents]), documents, catalog)
+
+
+def read_documents(project: Path, *, home: Path | None = None, assume: Path | None = None) -> tuple[Document, ...]:
+    """The files that count for a project, the strongest first; see `load_preferences`.
+
+    Raises:
+        PreferencesError: one of them cannot be read; one line per problem.
+    """
     documents: list[Document] = []
-    roots: list[Node] = []
     errors: list[str] = []
     for choice in _sources(project, home, assume):
         try:
             document = next(filter(None, (read_document(path, name) for path, name in choice)), None)
             if document is not None:
+                spell_out(document.root)  # what contradicts itself is said together with everything else
                 documents.append(document)
-                roots.append(spell_out(document.root))
             elif choice[0][0] is assume:
                 errors.append(f"{assume}: there is no such preferences file")
         except PreferencesError as error:
             errors.append(str(error))
     if errors:
         raise PreferencesError("\n".join(errors))
-    if not roots:
-        return Preferences()
+    return tuple(documents)
+
+
+def preferences_of(root: Node, documents: Sequence[Document], catalog: ModelNames | None) -> Preferences:
+    """The preferences that a merged tree makes.
+
+    Args:
+        root: the tree.
+        documents: the files it was made of, for their names and warnings.
+        catalog: see `load_preferences`.
+
+    Raises:
+        PreferencesError: it says something wrong; one line per problem.
+    """
     reading = Reading()
-    preferences = validate(merged(roots), reading)
+    preferences = validate(root, reading)
     if reading.problems:
         raise PreferencesError("\n".join(map(str, sorted(set(reading.problems)))))
     preferences = msgspec.structs.replace(

@@ -55,7 +55,7 @@ class DynamicRouting(msgspec.Struct, frozen=True, kw_only=True):
     budget_pressure: bool = True
     cross_provider: bool = True
     hooks: bool = True
-    learning: Literal["threshold", "expected_cost"] = "threshold"
+    learning: Literal["threshold", "expected_cost"] = "expected_cost"
     pressure: Literal["bands", "pacing"] = "bands"
 
 
@@ -207,7 +207,7 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
         phases: which units a plan leaves out.
         post_unit_hooks: GSD's hooks after units.
         pre_dispatch_hooks: GSD's hooks before units.
-        dynamic_routing_reset: forget what was learned; accepted, and not acted on yet.
+        dynamic_routing_reset: the next run forgets what was learned, once: said by a project, in that project; by you, in all.
         origins: per dotted key (``budget_ceiling``) where it came from: ``.gsd/PREFERENCES.md:12``; no entry is a default.
         warnings: one line each: near misses, unknown models in places where they are ignored.
         files: the files that were read, the strongest first.

@@ -1,0 +1,1 @@
+"""The savings claim, measured: ``python -m bench.claim``."""

@@ -1,0 +1,84 @@
+"""Evidence in SQLite: what was learned, what the user said of it, what no longer counts. Inside the caller's transaction."""
+# ruff: noqa: S608 - the only names put into SQL are this package's own column lists; every value is bound
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from itertools import chain, islice
+from typing import Final
+
+from stepdown.ledger.port import Evidence, Rating
+from stepdown.ledger.rows import (
+    EVIDENCE,
+    FORGOTTEN,
+    RATING,
+    event_of,
+    evidence_values,
+    forgotten_of,
+    forgotten_values,
+    rating_of,
+)
+from stepdown.ledger.rules import Forgotten, counting, newest_evidence, rating_event
+from stepdown.units import TIERS, Tier
+
+_ADD: Final = f"INSERT INTO evidence ({EVIDENCE}) VALUES (?{', ?' * 8}) ON CONFLICT DO NOTHING"
+# The next name is looked up in the index, for as long as there is one: DISTINCT would read every event.
+_PATTERNS: Final = (
+    "WITH RECURSIVE names (name) AS (SELECT min(pattern) FROM evidence UNION ALL "
+    "SELECT (SELECT min(pattern) FROM evidence WHERE pattern > name) FROM names WHERE name IS NOT NULL) "
+    "SELECT name FROM names WHERE name IS NOT NULL"
+)
+_PROJECTS_SKIPPED: Final = 100
+"""Projects whose forgotten events SQLite passes over; it refuses too long a condition, and `counting` sees to the others."""
+
+
+def add(connection: sqlite3.Connection, events: Iterable[Evidence]) -> None:
+    """See `Ledger.add_evidence`."""
+    connection.executemany(_ADD, map(evidence_values, events))
+
+
+def newest(
+    connection: sqlite3.Connection, *, limit: int, rating_weight: float, with_forgotten: bool
+) -> Mapping[str, Sequence[Evidence]]:
+    """See `Ledger.evidence`."""
+    forgotten = [] if with_forgotten else _forgotten(connection)
+    events: list[Evidence] = []
+    for (pattern,) in connection.execute(_PATTERNS).fetchall():
+        covering = [one for one in forgotten if one.covers_pattern(pattern)]
+        for tier in TIERS:
+            with closing(_newest_first(connection, pattern, tier, covering)) as rows:
+                events.extend(islice(counting(map(event_of, rows), covering), max(0, limit)))
+    return newest_evidence(events, ratings(connection), forgotten, limit=limit, rating_weight=rating_weight)
+
+
+def forget(connection: sqlite3.Connection, said: Forgotten) -> int:
+    """See `Ledger.forget`."""
+    events = map(event_of, connection.execute(f"SELECT {EVIDENCE} FROM evidence WHERE at <= ?", (said.at,)))
+    rated = (rating_event(rating, 1.0) for rating in ratings(connection))
+    covered = sum(said.covers(event) for event in counting(chain(events, rated), _forgotten(connection)))
+    connection.execute(f"INSERT INTO forgotten ({FORGOTTEN}) VALUES (?, ?, ?)", forgotten_values(said))
+    return covered
+
+
+def ratings(connection: sqlite3.Connection, where: str = "", values: Sequence[object] = ()) -> list[Rating]:
+    """The ratings that hold, the newest first."""
+    query = f"SELECT {RATING} FROM ratings_that_hold {where} ORDER BY id DESC"
+    return [rating_of(row) for row in connection.execute(query, values)]
+
+
+def _newest_first(connection: sqlite3.Connection, pattern: str, tier: Tier, forgotten: Sequence[Forgotten]) -> sqlite3.Cursor:
+    """Events of a pattern at a tier without most of what is forgotten; the index skips what is forgotten everywhere."""
+    everywhere = max((one.at for one in forgotten if one.project is None), default=-1.0)
+    where, values = "", [pattern, tier.value, everywhere]
+    for one in [one for one in forgotten if one.project is not None and one.at > everywhere][:_PROJECTS_SKIPPED]:
+        where += " AND NOT (project = ? AND at <= ?)"
+        values += [one.project, one.at]
+    order = "at DESC, project DESC, unit_id DESC, source DESC"
+    query = f"SELECT {EVIDENCE} FROM evidence WHERE pattern = ? AND tier = ? AND at > ?{where} ORDER BY {order}"
+    return connection.execute(query, values)
+
+
+def _forgotten(connection: sqlite3.Connection) -> list[Forgotten]:
+    """What no longer counts, each pattern and project once."""
+    query = "SELECT pattern, project, max(at) FROM forgotten GROUP BY pattern, project"
+    return [forgotten_of(row) for row in connection.execute(query)]
