@@ -95,9 +95,18 @@ def measurements(path: Path, attempts: int) -> list[tuple[str, float]]:
         running = ledger.begin(attempt(attempts))
         number = itertools.count()
 
-        def note_use() -> None:
+        def note_use(attempt_id: int = running) -> None:
             requests = next(number)  # SQLite does not write what is there already
-            ledger.note_use(running, Use(tokens=Tokens(output=500 * requests), requests=requests, cost_usd=0.25))
+            ledger.note_use(attempt_id, Use(tokens=Tokens(output=500 * requests), requests=requests, cost_usd=0.25))
+
+        def batch() -> None:
+            """What the gateway writes at once where ten units come, ten go and a hundred requests end."""
+            with ledger.batch():
+                begun = [ledger.begin(attempt(attempts)) for _ in range(10)]
+                for attempt_id in begun * 10:
+                    note_use(attempt_id)
+                for attempt_id in begun:
+                    ledger.settle(attempt_id, outcome(attempts))
 
         def stand() -> None:
             standings(ledger, preferences, PROJECT, catalog=catalog, unit_type=MINE)
@@ -106,6 +115,7 @@ def measurements(path: Path, attempts: int) -> list[tuple[str, float]]:
             ("begin + settle", median(begin_and_settle, 200)),
             ("begin below two caps + settle", median(begin_below_caps, 200)),
             ("note_use", median(note_use, 200)),
+            ("10 begin + 100 note_use + 10 settle in one batch", median(batch, 50)),
             ("spent, whole project", median(lambda: ledger.spent(PROJECT), 50)),
             ("spent, last 5 hours", median(lambda: ledger.spent(PROJECT, since=now - 5 * 3600), 50)),
             ("spent, last month, all projects", median(lambda: ledger.spent(since=now - 30 * 86_400 - 7), 50)),

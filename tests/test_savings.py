@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from stepdown.catalog import Model
 from stepdown.catalog.records import Price, Rates
 from stepdown.ledger import Attempt, Expectation, Outcome, Record
-from stepdown.savings import Savings, learned_costs, runs, savings, savings_by_pattern, savings_by_run
+from stepdown.savings import Savings, learned_costs, runs, savings, savings_by_run
 from stepdown.units import Tokens
 
 CEILING = "anthropic/opus"
@@ -189,13 +189,24 @@ def test_a_unit_that_is_done_again_is_judged_again() -> None:
 
 
 def test_patterns_are_told_apart() -> None:
-    patterns = savings_by_pattern(
+    patterns = savings_by_run(
         [
             record(1, unit_id="T01", cost=0.25, ceiling=1.0, pattern="execute-task:docs"),
             record(2, unit_id="T02", cost=0.25, ceiling=1.0, failure="quality"),
         ]
     )
-    assert {name: saved.net_usd for name, saved in patterns.items()} == {"execute-task:docs": 0.75, "execute-task": -0.25}
+    nets = {name: [saved.net_usd for saved in each] for name, each in patterns.items()}
+    assert nets == {"execute-task:docs": [0.75], "execute-task": [-0.25]}
+
+
+def test_what_the_ceiling_needs_caps_the_runs_together() -> None:
+    """Work differs from unit to unit. Capped one by one, the large ones would lose what the small ones never get."""
+    records = [record(n, unit_id=f"T{n}", cost=0.6 * size, ceiling=size) for n, size in enumerate((0.5, 0.5, 2.0), 1)]
+    learned = {("execute-task", CEILING): 1.0}
+    assert savings(records, learned=learned).net_usd == pytest.approx(0.2)
+    assert sum(savings_by_run(records, learned=learned)["execute-task"], Savings()).net_usd == pytest.approx(1.2)
+    rambling = {("execute-task", CEILING): 0.5}
+    assert sum(savings_by_run(records, learned=rambling)["execute-task"], Savings()).net_usd == pytest.approx(-0.3)
 
 
 def test_runs_are_told_apart_the_newest_first() -> None:
@@ -240,7 +251,7 @@ def test_the_split_always_adds_up(records: list[Record], losses: dict[int, float
     assert saved.downgraded >= saved.escalated >= saved.rescued
     assert saved.cache_usd >= 0
     assert saved.net_usd <= savings(records, cache_losses=losses).net_usd + 1e-6
-    by_pattern = sum(savings_by_pattern(records, learned=costs, cache_losses=losses).values(), Savings())
-    assert by_pattern.net_usd == pytest.approx(saved.net_usd, abs=1e-6)
-    assert (by_pattern.runs, by_pattern.unknown, by_pattern.running) == (saved.runs, saved.unknown, saved.running)
+    each = sum((one for runs in savings_by_run(records, learned=costs).values() for one in runs), Savings())
+    assert each.net_usd <= savings(records).net_usd + 1e-6
+    assert (each.runs, each.unknown, each.running) == (saved.runs, saved.unknown, saved.running)
     assert saved.spent_usd <= sum(one.outcome.cost_usd or 0.0 for one in records if one.outcome) + 1e-6

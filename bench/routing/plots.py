@@ -46,6 +46,7 @@ def cost_and_quality(reports: Sequence[Report], path: Path) -> None:
     """
     figure, panels = _canvas(len(reports))
     for panel, report in zip(panels, reports, strict=True):
+        panel.text(1, POINTS_GOAL * 100 + 0.3, "the goal", fontsize=7, color="#15803d")
         panel.fill_between([0, (1 - SAVING_GOAL) * 100], POINTS_GOAL * 100, 100, color="#16a34a", alpha=0.07, linewidth=0)
         panel.axhline(0, color="#d1d5db", linewidth=0.8, zorder=0)
         always = [report.of(f"always-{tier}") for tier in ("light", "standard", "heavy")]
@@ -63,10 +64,10 @@ def cost_and_quality(reports: Sequence[Report], path: Path) -> None:
 
 
 def curves(panels_of: Mapping[str, Mapping[str, Sequence[tuple[str, float, float]]]], path: Path, *, title: str) -> None:
-    """Lines of saving against quality, one panel each.
+    """Dollars saved against quality gained, a line per family of rules.
 
     Args:
-        panels_of: per panel its name, per line its name: (label, saving, difference) as fractions; a label "" is not written.
+        panels_of: per panel its name, per line its name, its points: (label, dollars saved, solved rate gained), as fractions.
         path: the picture to write.
         title: above it all.
     """
@@ -79,8 +80,10 @@ def curves(panels_of: Mapping[str, Mapping[str, Sequence[tuple[str, float, float
             for (label, _, _), x, y in zip(points, across, up, strict=True):
                 panel.annotate(label, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7, color=colour)
         panel.set_title(name, fontsize=10, loc="left")
-        panel.set_xlabel("saving against always heavy, %")
-    panels[0].set_ylabel("points of solved rate against always heavy")
+        panel.axhline(0, color="#d1d5db", linewidth=0.8, zorder=0)
+        panel.axvline(0, color="#d1d5db", linewidth=0.8, zorder=0)
+        panel.set_xlabel("dollars saved, %")
+    panels[0].set_ylabel("points of solved rate gained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     _legend(figure, panels[0])
     _save(figure, path)

@@ -1,6 +1,7 @@
 """Stop rules against each other, in hindsight, in a plain cascade and in the shipped router: what each saves, what it kills."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -12,6 +13,7 @@ from bench.routing.simple import fixed
 from bench.routing.stops import Measure, Never, Percentile, Rule, Shipped, attempt, measured, nearest_rank
 from bench.routing.verifier import Verifier
 from bench.routing.world import Rules, World
+from stepdown.policy import DEFAULT_POLICY
 
 SHARES: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
@@ -114,7 +116,11 @@ def learned_rules() -> dict[str, MakeRule]:
     ):
         rules[f"{multiple:g} x cost p{share * 100:.0f}"] = _percentile(share, multiple, "cost")
     rules["3 x steps p50"] = _percentile(0.5, 3.0, "steps")
-    rules["3 x cost p50, heavy too"] = _percentile(0.5, 3.0, "cost", always=True)
+    for share, multiple in ((0.5, 3.0), (0.5, 4.0), (0.5, 5.0), (0.9, 1.5), (0.9, 2.0), (0.9, 3.0)):
+        rules[f"{multiple:g} x cost p{share * 100:.0f}, heavy too"] = _percentile(share, multiple, "cost", always=True)
+    for multiple in (1.5, 2.0, 4.0):
+        policy = msgspec.structs.replace(DEFAULT_POLICY, watch_multiple=multiple)
+        rules[f"shipped at {multiple:g} x"] = partial(Shipped, policy)
     return rules
 
 
@@ -127,17 +133,18 @@ def hindsight_rules(field: Field) -> dict[str, MakeRule]:
 ROUTED: Final = (
     "never",
     "shipped",
-    *(f"cost p{share * 100:.0f}" for share in SHARES[2:]),
-    "steps p80",
-    "steps p90",
-    "2 x cost p50",
+    "shipped at 1.5 x",
+    "shipped at 2 x",
+    "shipped at 4 x",
+    "cost p80",
+    "cost p90",
     "3 x cost p50",
     "4 x cost p50",
-    "3 x steps p50",
-    "1.5 x cost p90",
+    "4 x cost p50, heavy too",
+    "5 x cost p50, heavy too",
     "2 x cost p90",
-    "3 x cost p90",
-    "3 x cost p50, heavy too",
+    "2 x cost p90, heavy too",
+    "3 x cost p90, heavy too",
 )
 """The rules that are also tried in the shipped router, where one play takes a hundred times as long."""
 
@@ -171,7 +178,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
 def of_cascade(field: Field, verifier: Verifier, start: int, seeds: int) -> dict[str, Effect]:
     """Every rule but the shipped one, which asks for tokens and patterns, in the plain cascade from one tier upwards."""
     rules = learned_rules() | hindsight_rules(field)
-    del rules["shipped"]
+    rules = {name: make for name, make in rules.items() if not name.startswith("shipped")}
     return _effects(field, verifier, seeds, {name: _cascading(make, start) for name, make in rules.items()})
 
 

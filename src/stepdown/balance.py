@@ -2,8 +2,8 @@
 
 What starting at a tier costs is what the attempt costs, what failing costs where verification notices it (stepping up), and
 what failing costs where nothing does. The last has no price list: it is `Policy.missed_failure` times what the unit costs on
-the ceiling, and it keeps a cheap model that fails quietly from looking cheap. docs/decisions says where the number is from. How
-much fails quietly is reckoned from what is noticed; a rating ``under`` is a quiet failure that the user saw.
+the ceiling, and it keeps a cheap model that fails quietly from looking cheap. How much fails quietly is reckoned from what is
+noticed; a rating ``under`` is a quiet failure that the user saw. docs/decisions/0005 says where the numbers are from.
 """
 
 from collections.abc import Sequence

@@ -9,6 +9,7 @@ from stepdown.units import Phase, Tier, Tokens
 
 if TYPE_CHECKING:
     from stepdown.ledger.port import Evidence, Expectation
+    from stepdown.preferences.schema import ModelChoice
 
 
 class Classification(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +87,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         expectations: per (unit type, provider-qualified model), what such units used; missing pairs use the defaults.
         blocked: provider-qualified models that may not be used, each with its reason.
         providers: the providers the agent doing the unit can reach; None is any.
+        ceiling: the model that a gateway's request names; it is the ceiling, whatever the preferences set for the phase.
         agent_model: the model the agent itself is configured with: the last resort for a ceiling.
         stood_down: patterns for which routing stands down, each with its reason.
         retry: set when a quality failure is being repaired.
@@ -101,6 +103,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     expectations: "Mapping[tuple[str, str], Expectation]" = {}
     blocked: Mapping[str, str] = {}
     providers: frozenset[str] | None = None
+    ceiling: "ModelChoice | None" = None
     agent_model: str = ""
     stood_down: Mapping[str, str] = {}
     retry: Retry | None = None

@@ -240,9 +240,11 @@ class Router:
     # What the steps share.
 
     def _ceiling_of(self, unit: Unit, context: Context) -> Ceiling | None:
-        """The model the user chose for this unit: a hook's own, the phase's, the default, the agent's (SPEC 5)."""
+        """The model the user chose for this unit: a hook's own, the request's, the phase's, the default, the agent's (SPEC 5)."""
         if unit.is_hook and unit.model:
             return self._market.ceiling(ModelChoice(unit.model), f"hook {unit.type.removeprefix('hook/')}")
+        if context.ceiling is not None:
+            return self._market.ceiling(context.ceiling, "the request")
         found = self.preferences.model_for(unit.phase)
         if found is not None:
             return self._market.ceiling(found[1], f"models.{found[0]}")

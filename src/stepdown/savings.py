@@ -6,6 +6,8 @@ that succeeded. The counterfactual is that same work done by the ceiling in one 
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from operator import mul
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -75,9 +77,10 @@ def savings(
         learned: per (unit type, provider-qualified ceiling), US dollars that such a unit costs on it by its learned tokens.
         cache_losses: per `Record.id`, US dollars of that attempt's cost that went into writing caches anew.
     """
+    caps = {key: partial(min, cost) for key, cost in (learned or {}).items()}
     total = Savings()
     for run in runs(records):
-        total += _of_run(run, learned or {}, cache_losses or {})
+        total += _of_run(run, caps, cache_losses or {})
     return total
 
 
@@ -100,17 +103,6 @@ def learned_costs(
     return costs
 
 
-def savings_by_pattern(
-    records: "Iterable[Record]",
-    *,
-    learned: Mapping[tuple[str, str], float] | None = None,
-    cache_losses: Mapping[int, float] | None = None,
-) -> dict[str, Savings]:
-    """The same per pattern (the unit type where an attempt has none)."""
-    each = savings_by_run(records, learned=learned, cache_losses=cache_losses)
-    return {pattern: sum(balances, Savings()) for pattern, balances in each.items()}
-
-
 def savings_by_run(
     records: "Iterable[Record]",
     *,
@@ -119,12 +111,16 @@ def savings_by_run(
 ) -> dict[str, list[Savings]]:
     """The same per pattern and run, the newest run first: what standing down is decided by (`stepdown.standing`).
 
-    A run is as old as its last attempt.
+    A run is as old as its last attempt. What the ceiling is known to need caps the runs together here, not each by itself: of
+    runs that need now more, now less than the mean, the cap would take all that lie above and give nothing to those below, and
+    a pattern that pays would seem to lose.
     """
+    records = list(records)
+    caps = _together(records, learned or {})
     each = sorted(runs(records), key=lambda run: (run[-1].attempt.started, run[-1].id), reverse=True)
     patterns: defaultdict[str, list[Savings]] = defaultdict(list)
     for run in each:
-        patterns[run[0].attempt.pattern or run[0].attempt.unit_type].append(_of_run(run, learned or {}, cache_losses or {}))
+        patterns[run[0].attempt.pattern or run[0].attempt.unit_type].append(_of_run(run, caps, cache_losses or {}))
     return dict(patterns)
 
 
@@ -158,11 +154,14 @@ def succeeded(run: "Sequence[Record]") -> bool:
     return last is not None and last.failure is None
 
 
+_Caps = Mapping[tuple[str, str], Callable[[float], float]]
+"""Per (unit type, provider-qualified ceiling), what is left of a run's cost at the ceiling's prices."""
+
 _STEPS_UP: Final = frozenset({"step up", "configured"})
 """Causes of an attempt that answers a quality failure (`Attempt.cause`)."""
 
 
-def _of_run(run: "Sequence[Record]", learned: Mapping[tuple[str, str], float], cache_losses: Mapping[int, float]) -> Savings:
+def _of_run(run: "Sequence[Record]", capped: _Caps, cache_losses: Mapping[int, float]) -> Savings:
     outcomes = [record.outcome for record in run if record.outcome is not None]
     if len(outcomes) < len(run):
         return Savings(running=1)
@@ -175,7 +174,7 @@ def _of_run(run: "Sequence[Record]", learned: Mapping[tuple[str, str], float], c
     spent = sum(costs)
     if not downgraded:
         return msgspec.structs.replace(base, runs=1, spent_usd=spent, counterfactual_usd=spent)
-    counterfactual = _counterfactual(run, outcomes[-1], costs, learned)
+    counterfactual = _counterfactual(run, outcomes[-1], costs, capped)
     if counterfactual is None:
         return msgspec.structs.replace(base, unknown=1)
     losses = [min(cost, max(0.0, cache_losses.get(record.id, 0.0))) for record, cost in zip(run, costs, strict=True)]
@@ -191,14 +190,23 @@ def _of_run(run: "Sequence[Record]", learned: Mapping[tuple[str, str], float], c
     )
 
 
+def _together(records: "Sequence[Record]", learned: Mapping[tuple[str, str], float]) -> _Caps:
+    """Caps that bring the mean of these runs, at the ceiling's prices, down to the learned one where it is above that."""
+    costs: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    for record in records:
+        outcome, key = record.outcome, (record.attempt.unit_type, record.attempt.ceiling)
+        if key in learned and record.attempt.downgraded and outcome is not None and outcome.failure is None:
+            costs[key] += [outcome.ceiling_cost_usd] if outcome.ceiling_cost_usd else []
+    shares = {key: min(1.0, learned[key] * len(seen) / sum(seen)) for key, seen in costs.items() if seen}
+    return {key: partial(mul, share) for key, share in shares.items()}
+
+
 def _is_lost(record: "Record") -> bool:
     """Whether the attempt brought nothing, and would not have been made without routing."""
     return record.attempt.downgraded and record.outcome is not None and record.outcome.failure is not None
 
 
-def _counterfactual(
-    run: "Sequence[Record]", last: "Outcome", costs: Sequence[float], learned: Mapping[tuple[str, str], float]
-) -> float | None:
+def _counterfactual(run: "Sequence[Record]", last: "Outcome", costs: Sequence[float], capped: _Caps) -> float | None:
     """What the ceiling would have cost for a run in which routing chose less; None where that cannot be known."""
     own = [0.0 if record.attempt.downgraded else cost for record, cost in zip(run, costs, strict=True)]
     if last.failure is not None:
@@ -209,4 +217,5 @@ def _counterfactual(
         at_ceiling = costs[-1]  # it did run on the ceiling
     if at_ceiling is None:
         return None
-    return sum(own[:-1]) + min(at_ceiling, learned.get((final.unit_type, final.ceiling), at_ceiling))
+    cap = capped.get((final.unit_type, final.ceiling))
+    return sum(own[:-1]) + (at_ceiling if cap is None else cap(at_ceiling))

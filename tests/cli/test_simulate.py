@@ -169,9 +169,7 @@ def test_a_model_that_nobody_knows_is_warned_about(project: Path, ledger: Ledger
 def test_progress_is_shown_on_a_terminal_and_only_there(project: Path, ledger: Ledger) -> None:
     lived(ledger, project, 3)
     mine, theirs = pty.openpty()
-    program = subprocess.run(
-        ["stepdown", "simulate", str(project)], stdout=subprocess.PIPE, stderr=theirs, check=True, timeout=60
-    )
+    program = subprocess.run([PROGRAM, "simulate", str(project)], stdout=subprocess.PIPE, stderr=theirs, check=True, timeout=60)
     os.close(theirs)
     seen = b""
     while select.select([mine], [], [], 0.2)[0]:
@@ -198,3 +196,15 @@ def test_damaged_decisions_do_not_stop_it(project: Path, ledger: Ledger, call: C
         ledger.settle(ledger.begin(attempt), Outcome(tokens=USED, cost_usd=1.0, finished=2.0 + number))
     document = json.loads(call("simulate", project, "--json").stdout)
     assert document["recorded"]["runs"] == 3
+
+
+def test_a_practice_run_is_replayed_to_the_cent(small: Path, program: Callable[..., Said], ledger_file: Path) -> None:
+    ran = program("run", small, "--agent", "practice", "--yes")
+    assert ran.returncode == 0, ran.stderr
+    with open_ledger(f"sqlite:{ledger_file}") as ledger:
+        spent = sum(record.outcome.cost_usd or 0.0 for record in ledger.records() if record.outcome)
+    document = json.loads(program("simulate", small, "--json").stdout)
+    assert document["self_check"] == {"replayed_usd": pytest.approx(spent), "recorded_usd": pytest.approx(spent)}
+    assert document["moved"] == 0
+    dearer = json.loads(program("simulate", small, "--off", "--json").stdout)
+    assert dearer["recorded"]["now_usd"] >= spent

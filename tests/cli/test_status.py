@@ -114,6 +114,17 @@ def test_a_losing_pattern_stands_down_says_so_and_comes_back(
     assert decided()["downgraded"]
 
 
+def test_what_is_forgotten_is_no_longer_held_against_the_pattern(
+    past: Past, small: Path, losses: Callable[[], list[dict[str, Any]]], call: Callable[..., Said]
+) -> None:
+    for _ in range(12):
+        past.unit(cost=0.25, at_ceiling=1.0, rescue=1.0)
+    assert len(losses()) == 1
+    said = call("reset", PATTERN, "--project", small).stdout
+    assert said == f"Forgotten: what units of {PATTERN} cost, so that routing is tried again for them.\n"
+    assert losses() == []
+
+
 def test_another_projects_losses_are_its_own(
     ledger: Ledger, tmp_path: Path, decided: Callable[[], dict[str, Any]], losses: Callable[[], list[dict[str, Any]]]
 ) -> None:

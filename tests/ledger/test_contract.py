@@ -8,6 +8,7 @@ import pytest
 
 from stepdown.errors import BudgetError, LedgerError
 from stepdown.ledger import Attempt, Block, Cap, Evidence, Ledger, Outcome, PlanMeter, Rating, Record, Spent, Use
+from stepdown.ledger.port import NotRunningError
 from stepdown.units import Tier, Tokens
 
 DAY = 86_400.0
@@ -591,3 +592,80 @@ def test_what_the_user_agreed_to_is_remembered_for_its_project(ledger: Ledger) -
 
 def test_a_thing_is_said_once(ledger: Ledger) -> None:
     assert [ledger.first_time(key, 1.0) for key in ("80 %", "80 %", "90 %", "80 %")] == [True, False, True, False]
+
+
+def test_a_batch_is_kept_whole(ledger: Ledger) -> None:
+    before = ledger.begin(attempt(unit_id="T00"))
+    with ledger.batch():
+        ended = ledger.begin(attempt(unit_id="T01"))
+        running = ledger.begin(attempt(unit_id="T02"))
+        ledger.settle(ended, outcome())
+        ledger.note_use(before, SOME)
+        ledger.note_use(running, SOME)
+        assert ledger.spent() == Spent(usd=1.75, tokens=30, requests=13, attempts=3)  # what is inside sees what was done
+    assert [record.id for record in ledger.unfinished()] == [before, running]
+    assert [record.so_far for record in ledger.unfinished()] == [SOME, SOME]
+    assert ledger.spent() == Spent(usd=1.75, tokens=30, requests=13, attempts=3)
+    assert [(line.attempts, line.usd) for line in ledger.breakdown("type")] == [(1, 0.25)]
+
+
+def test_a_batch_that_is_broken_off_leaves_nothing(ledger: Ledger) -> None:
+    running = ledger.begin(attempt())
+    rating = Rating(project="/work", unit_type="t", unit_id="T", word="ok", tier=Tier.LIGHT, pattern="t", at=1.0)
+
+    def everything() -> tuple[object, ...]:
+        said = (ledger.records(), ledger.spent(), ledger.breakdown("model"), ledger.evidence(), ledger.ratings())
+        return (*map(repr, said), ledger.blocks(0.0), ledger.plan_meters(), ledger.consents("/work"), ledger.expectations())
+
+    before = everything()
+
+    def fill_and_break() -> None:
+        with ledger.batch():
+            ledger.settle(running, outcome())
+            ledger.settle(ledger.begin(attempt(unit_id="T02")), outcome())
+            ledger.import_records("/work", "gsd", [(attempt(unit_id="T03"), outcome())])
+            ledger.add_evidence([event(at=1.0)])
+            ledger.rate(rating)
+            ledger.forget(None, 1.0)
+            ledger.consent("/work", "plan commands", 1.0)
+            ledger.block(Block(model="a/b", reason="403", until=9.0))
+            ledger.set_plan_meter(PlanMeter(provider="anthropic", window="5h", used=0.5, at=1.0))
+            assert ledger.first_time("said", 1.0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fill_and_break()
+    assert everything() == before
+    assert ledger.first_time("said", 1.0)
+    ledger.settle(running, outcome())
+
+
+def test_a_call_refused_inside_a_batch_has_done_nothing_and_the_rest_is_kept(ledger: Ledger) -> None:
+    ended = ledger.begin(attempt())
+    ledger.settle(ended, outcome())
+    with ledger.batch():
+        running = ledger.begin(attempt(unit_id="T02"))
+        with pytest.raises(NotRunningError, match="has ended already"):
+            ledger.note_use(ended, SOME)
+        with pytest.raises(NotRunningError, match="no attempt 99"):
+            ledger.settle(99, outcome())
+        with pytest.raises(BudgetError):
+            ledger.begin(attempt(), caps=[Cap(name="cap", usd=0.5)])
+        with pytest.raises(LedgerError, match="is no amount"):
+            ledger.note_use(running, Use(cost_usd=-1.0))
+        ledger.note_use(running, SOME)
+    assert [record.so_far for record in ledger.unfinished()] == [SOME]
+    assert len(ledger.records()) == 2
+
+
+def test_a_batch_has_no_batch_inside_and_is_not_closed_in_the_middle(ledger: Ledger) -> None:
+    with ledger.batch():
+        running = ledger.begin(attempt())
+        with pytest.raises(LedgerError, match="under way already"), ledger.batch():
+            pass
+        with pytest.raises(LedgerError, match="cannot be closed inside of a batch"):
+            ledger.close()
+        ledger.note_use(running, SOME)
+    with ledger.batch():  # and one after the other is no problem
+        ledger.settle(running, outcome())
+    assert ledger.spent().usd == 0.25

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -401,6 +401,75 @@ def test_a_full_disk_loses_nothing_and_half_writes_nothing(file: Path) -> None:
         ledger._database.connection.execute("PRAGMA max_page_count = 1000000")
         ledger.begin(large)
         assert ledger.spent().attempts == 2
+
+
+def test_a_full_disk_undoes_a_batch_also_where_the_error_is_caught(file: Path) -> None:
+    with SqliteLedger(file) as ledger:
+        write_one(ledger)
+        pages = ledger._database.connection.execute("PRAGMA page_count").fetchone()[0]
+        ledger._database.connection.execute(f"PRAGMA max_page_count = {pages}")
+        large = Attempt(project="/p", unit_type="execute-task", unit_id="T02", started=1.0, decision="x" * 100_000)
+
+        def fill() -> None:
+            with ledger.batch():
+                write_one(ledger, "T03")
+                with pytest.raises(LedgerError, match="no space left"):
+                    ledger.begin(large)
+                with pytest.raises(LedgerError, match="undid a batch"):
+                    write_one(ledger, "T04")
+
+        with pytest.raises(LedgerError, match="undid a batch after an error: nothing of it was kept"):
+            fill()
+        assert [record.attempt.unit_id for record in ledger.records()] == ["T01"]
+        ledger._database.connection.execute("PRAGMA max_page_count = 1000000")
+        with ledger.batch():
+            ledger.begin(large)
+        assert ledger.spent().attempts == 2
+
+
+def test_others_see_a_batch_when_it_ends_and_not_before(file: Path) -> None:
+    with open_ledger(str(file)) as ledger, open_ledger(str(file), busy_seconds=0.0) as other:
+        with ledger.batch():
+            write_one(ledger)
+            assert list(other.records()) == []
+            with pytest.raises(LedgerError, match="locked by another process"):
+                other.unblock()
+        assert len(other.records()) == 1
+        assert other.unblock() == 0
+
+
+def test_a_batch_of_one_thread_is_not_joined_by_another(file: Path) -> None:
+    with open_ledger(str(file)) as ledger, ThreadPoolExecutor(1) as pool:
+        started: list[Future[None]] = []
+
+        def break_off() -> None:
+            with ledger.batch():
+                write_one(ledger, "mine")
+                started.append(pool.submit(write_one, ledger, "theirs"))
+                with pytest.raises(TimeoutError):
+                    started[0].result(0.1)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            break_off()
+        started[0].result(10)
+        assert [record.attempt.unit_id for record in ledger.records()] == ["theirs"]
+
+
+def test_a_process_killed_inside_a_batch_leaves_nothing_of_it(file: Path) -> None:
+    code = """
+import os, sys
+from stepdown.ledger import Attempt, open_ledger
+ledger = open_ledger(sys.argv[1])
+with ledger.batch():
+    for number in range(100):
+        ledger.begin(Attempt(project="/p", unit_type="t", unit_id=str(number), started=1.0, decision="x" * 100_000))
+    os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", code, str(file)], check=False).returncode == -9
+    with open_ledger(str(file)) as ledger:
+        assert list(ledger.records()) == []
+        write_one(ledger)
 
 
 def test_a_ledger_in_a_forbidden_place_can_be_read_but_not_written(

@@ -136,6 +136,24 @@ class Twins(RuleBasedStateMachine):
         expected = answer(lambda: self.memory.settle(attempt_id, outcome))
         assert answer(lambda: self.sqlite.settle(attempt_id, outcome)) == expected
 
+    @rule(new=st.lists(st.tuples(attempts, uses, st.none() | outcomes), max_size=3), known=ids, breaks=st.booleans())
+    def batch(self, new: list[tuple[Attempt, Use, Outcome | None]], known: int, *, breaks: bool) -> None:
+        def fill(ledger: Ledger) -> list[object]:
+            said: list[object] = []
+            with ledger.batch():
+                for attempt, use, outcome in new:
+                    attempt_id = ledger.begin(attempt)
+                    ledger.note_use(attempt_id, use)
+                    said.append(attempt_id)
+                    if outcome is not None:
+                        ledger.settle(attempt_id, outcome)
+                    said.append(answer(lambda use=use: ledger.note_use(known, use)))  # type: ignore[misc]  # (a default)
+                if breaks:
+                    raise LedgerError("broken off")
+            return said
+
+        assert answer(lambda: fill(self.sqlite)) == answer(lambda: fill(self.memory))
+
     @rule(target=ids, past=st.lists(st.tuples(attempts, outcomes), max_size=4), source=st.sampled_from(["gsd", "other"]))
     def import_records(self, past: list[tuple[Attempt, Outcome]], source: str) -> Any:
         new = self.memory.import_records("/a", source, past)

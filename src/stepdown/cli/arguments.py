@@ -26,3 +26,13 @@ def directory(path: Path) -> Path:
     if not is_directory:
         raise PlanError(f"{path} is not a directory; give the one of the project")
     return path
+
+
+def project_at(path: Path) -> str:
+    """What the ledger calls the project at `path`: its directory, or its ``.gsd``.
+
+    Raises:
+        PlanError: there is no such directory.
+    """
+    root = directory(path).resolve()
+    return str(root.parent if root.name == ".gsd" else root)

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Final, Self
 
-from stepdown.cli.rate import rating_of
 from stepdown.cli.screen import complain, say
 from stepdown.errors import LedgerError, UsageError
 from stepdown.ledger.port import Ledger
+from stepdown.rating import rating_of
 from stepdown.units import Unit
 
 _WORDS: Final = {"o": "over", "u": "under", "k": "ok"}

@@ -8,8 +8,7 @@ import click
 import msgspec
 
 from stepdown.agents.claude_settings import configured_model
-from stepdown.cli.arguments import TREE
-from stepdown.cli.recorded import project_at
+from stepdown.cli.arguments import TREE, project_at
 from stepdown.cli.reset import reset_due
 from stepdown.cli.screen import print_json, print_table, say
 from stepdown.cli.workspace import read_preferences

@@ -1,23 +1,19 @@
 """``stepdown rate``: the user's word on a finished unit, and what follows from it."""
 
 import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
-import msgspec
 
-from stepdown.cli.arguments import TREE
-from stepdown.cli.recorded import attempts_at, is_finished, last_finished, project_at
+from stepdown.cli.arguments import TREE, project_at
 from stepdown.cli.screen import say
 from stepdown.context import build_context
-from stepdown.decision import Context, Decision
-from stepdown.errors import UsageError
-from stepdown.ledger import Evidence, Rating, Record, open_ledger
-from stepdown.ledger.rules import RATINGS, rating_event
+from stepdown.ledger import open_ledger
+from stepdown.ledger.rules import RATINGS
 from stepdown.preferences import load_preferences
+from stepdown.rating import consequence, rating_of, start_of
+from stepdown.recorded import attempts_at, last_finished
 from stepdown.routing import Router
-from stepdown.units import Tier, type_defaults
 
 
 @click.command("rate", short_help="Say that a unit's model was over, under or ok.")
@@ -39,73 +35,3 @@ def command(*, word: str, unit: tuple[str, ...], project: Path) -> None:
     say(*consequence(rating, start_of(attempts), Router(preferences), context))
     if not preferences.dynamic_routing.enabled:
         say("Routing is off, so nothing follows from it yet (dynamic_routing.enabled).")
-
-
-def rating_of(attempts: Sequence[Record], word: str, at: float) -> Rating:
-    """The rating of a unit by its attempts, the oldest first: it speaks about the last one.
-
-    Raises:
-        UsageError: the unit has not finished, or the ledger does not know on which tier it ran.
-    """
-    last = attempts[-1]
-    attempt = last.attempt
-    name = f"{attempt.unit_type} {attempt.unit_id}"
-    if last.outcome is None:
-        raise UsageError(f"{name} has not finished: it is running, or its process died (`stepdown run` takes it up again)")
-    if not is_finished(last):
-        raise UsageError(f"{name} was stopped before it finished ({last.outcome.failure}); `stepdown run` takes it up again")
-    if attempt.tier is None:
-        raise UsageError(f"{name} cannot be rated: the ledger does not know on which tier it ran (it is from {last.source})")
-    return Rating(
-        project=attempt.project,
-        unit_type=attempt.unit_type,
-        unit_id=attempt.unit_id,
-        word=word,
-        tier=attempt.tier,
-        pattern=attempt.pattern or attempt.unit_type,
-        model=attempt.model,
-        at=at,
-    )
-
-
-def start_of(attempts: Sequence[Record]) -> Tier:
-    """The tier such a unit starts from before anything is learned: what its last decision says it is, else its type's."""
-    try:
-        return msgspec.json.decode(attempts[-1].attempt.decision, type=Decision).classification.tier
-    except msgspec.DecodeError:
-        return type_defaults(attempts[-1].attempt.unit_type)[1]
-
-
-def consequence(rating: Rating, tier: Tier, router: Router, context: Context) -> Iterator[str]:
-    """What a rating counts as, and where the next similar unit starts.
-
-    Args:
-        rating: as it was given.
-        tier: where such a unit starts before anything is learned.
-        router: knows the rule by which evidence moves tiers.
-        context: everything known, the rating included.
-    """
-    event = rating_event(rating, router.policy.rating_weight)
-    kind = "success" if event.success else "failure"
-    counted = f"{event.weight:g} {kind}{'' if event.weight == 1 else 'es' if event.success else 's'}"
-    yield (
-        f"{rating.unit_type} {rating.unit_id} rated {rating.word}: counts as {counted} at {event.tier} for {rating.pattern}"
-        + (", the lowest tier there is" if rating.word == "over" and rating.tier is event.tier else "")
-    )
-    now = router.start(rating.pattern, context, tier)
-    more, then = _until_it_moves(event, tier, router, context)
-    line = f"The next similar unit starts at {now.tier}" + (f": {now.reason}" if now.reason else ", as its plan has it")
-    yield f"{line}; {more} more such rating{'' if more == 1 else 's'} would start it at {then}" if more else line
-
-
-def _until_it_moves(event: Evidence, tier: Tier, router: Router, context: Context) -> tuple[int, Tier]:
-    """How many more events like this one, of other units, move the start, and where to; 0 where they never do."""
-    now = router.start(event.pattern, context, tier).tier
-    more = tuple(context.evidence.get(event.pattern, ()))
-    for number in range(1, router.policy.evidence_window + 1):
-        more += (msgspec.structs.replace(event, at=event.at + number, unit_id=f"{number}"),)
-        then = msgspec.structs.replace(context, evidence={**context.evidence, event.pattern: more})
-        moved = router.start(event.pattern, then, tier).tier
-        if moved is not now:
-            return number, moved
-    return 0, now

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from stepdown.cli.arguments import TREE
-from stepdown.cli.recorded import project_at
+from stepdown.cli.arguments import TREE, project_at
 from stepdown.cli.screen import say
 from stepdown.errors import UsageError
 from stepdown.ledger import Ledger, open_ledger
@@ -30,12 +29,13 @@ _EVERYWHERE = ""
 def command(*, pattern: str | None, project: Path | None, yes: bool) -> None:
     """Forget what was learned of PATTERN (execute-task:docs; a unit type stands for all its tags), or everything.
 
-    Outcomes and ratings up to now no longer decide where a unit starts. The ledger keeps them, and what units cost and use is
-    known as before; `stepdown learned` shows what counts.
+    Outcomes and ratings up to now no longer decide where a unit starts, and a pattern that stood down is tried again. The
+    ledger keeps them, and what units cost and use is known as before; `stepdown learned` shows what counts.
     """
     where = None if project is None else project_at(project)
     with open_ledger(create=False) as ledger:
-        learned = events_by_pattern(ledger, where)
+        done = ledger.newest_of_patterns(where or project_at(Path()), units=1)
+        learned = {record.attempt.pattern: 0 for record in done} | events_by_pattern(ledger, where)
         wanted = Forgotten(pattern=pattern, project=where, at=0.0)
         covered = {name: count for name, count in learned.items() if wanted.covers_pattern(name)}
         if not covered:
@@ -47,7 +47,10 @@ def command(*, pattern: str | None, project: Path | None, yes: bool) -> None:
             say("Nothing was forgotten.")
             return
         forgotten = ledger.forget(pattern, time.time(), project=where)
-    say(f"Forgotten: {_named(covered, forgotten)}. The ledger keeps them; they no longer decide anything.")
+    if forgotten:
+        say(f"Forgotten: {_named(covered, forgotten)}. The ledger keeps them; they no longer decide anything.")
+    else:
+        say(f"Forgotten: what units of {', '.join(covered)} cost, so that routing is tried again for them.")
 
 
 def events_by_pattern(ledger: Ledger, project: str | None = None) -> dict[str, int]:

@@ -16,8 +16,7 @@ import msgspec
 
 from stepdown.agents import AGENTS, open_agent
 from stepdown.catalog import Catalog, Model
-from stepdown.cli.arguments import TREE
-from stepdown.cli.recorded import project_at
+from stepdown.cli.arguments import TREE, project_at
 from stepdown.cli.screen import color, complain, print_json, width
 from stepdown.errors import StepdownError, UsageError
 from stepdown.ledger import Ledger, open_ledger

@@ -8,16 +8,18 @@ from typing import Any, Final
 import click
 import msgspec
 
-from stepdown.cli.arguments import TREE
+from stepdown.catalog import Catalog
+from stepdown.cli.arguments import TREE, project_at
 from stepdown.cli.receipts import as_json, candidate_json, shown
-from stepdown.cli.recorded import attempts_at, project_at
 from stepdown.cli.screen import print_json, say
 from stepdown.decision import Candidate, Decision
-from stepdown.errors import PlanError
+from stepdown.errors import PlanError, StepdownError
 from stepdown.ledger import Attempt, Ledger, Outcome, Rating, Record, open_ledger
 from stepdown.plans import GsdPlan
+from stepdown.preferences import Preferences, load_preferences
+from stepdown.recorded import attempts_at
 from stepdown.report.money import count, dollars
-from stepdown.savings import Savings, savings
+from stepdown.savings import Savings, learned_costs, savings
 from stepdown.units import Unit
 
 _CANDIDATES: Final = 5
@@ -112,8 +114,18 @@ def gather(ledger: Ledger, project: str, name: str) -> Story:
         decisions=[_decision(record.attempt) for record in attempts],
         rating=next((one for one in ledger.ratings(project) if (one.unit_type, one.unit_id) == key), None),
         planned=_planned(Path(project), key),
-        saved=savings(attempts),
+        saved=savings(attempts, learned=_learned(ledger, Path(project))),
     )
+
+
+def _learned(ledger: Ledger, project: Path) -> dict[tuple[str, str], float]:
+    """What the ceilings are known to need, US dollars, as `stepdown report` has it."""
+    try:
+        preferences = load_preferences(project)
+    except StepdownError:
+        preferences = Preferences()
+    catalog = Catalog.load(preferences.catalog)
+    return learned_costs(ledger.expectations(), catalog.resolve, preferences.policy.expectation_minimum)
 
 
 def _decision(attempt: Attempt) -> Decision | None:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Final
 
-from stepdown.errors import LedgerError
-from stepdown.ledger.port import Attempt, Cap, Outcome, Record, Spent, Use
+from stepdown.ledger.port import Attempt, Cap, NotRunningError, Outcome, Record, Spent, Use
 from stepdown.ledger.rows import (
     ACCOUNT,
     ATTEMPT,
@@ -144,5 +143,5 @@ def _change_running(connection: sqlite3.Connection, update: str, attempt_id: int
     if connection.execute(update, (*values, attempt_id)).rowcount:
         return
     if connection.execute("SELECT 1 FROM attempts WHERE id = ?", (attempt_id,)).fetchone():
-        raise LedgerError(f"attempt {attempt_id} has ended already")
-    raise LedgerError(f"there is no attempt {attempt_id} in the ledger")
+        raise NotRunningError(f"attempt {attempt_id} has ended already")
+    raise NotRunningError(f"there is no attempt {attempt_id} in the ledger")

@@ -41,7 +41,7 @@ def newest(
     connection: sqlite3.Connection, *, limit: int, rating_weight: float, with_forgotten: bool
 ) -> Mapping[str, Sequence[Evidence]]:
     """See `Ledger.evidence`."""
-    forgotten = [] if with_forgotten else _forgotten(connection)
+    forgotten = [] if with_forgotten else forgotten_marks(connection)
     events: list[Evidence] = []
     for (pattern,) in connection.execute(_PATTERNS).fetchall():
         covering = [one for one in forgotten if one.covers_pattern(pattern)]
@@ -55,7 +55,7 @@ def forget(connection: sqlite3.Connection, said: Forgotten) -> int:
     """See `Ledger.forget`."""
     events = map(event_of, connection.execute(f"SELECT {EVIDENCE} FROM evidence WHERE at <= ?", (said.at,)))
     rated = (rating_event(rating, 1.0) for rating in ratings(connection))
-    covered = sum(said.covers(event) for event in counting(chain(events, rated), _forgotten(connection)))
+    covered = sum(said.covers(event) for event in counting(chain(events, rated), forgotten_marks(connection)))
     connection.execute(f"INSERT INTO forgotten ({FORGOTTEN}) VALUES (?, ?, ?)", forgotten_values(said))
     return covered
 
@@ -78,7 +78,7 @@ def _newest_first(connection: sqlite3.Connection, pattern: str, tier: Tier, forg
     return connection.execute(query, values)
 
 
-def _forgotten(connection: sqlite3.Connection) -> list[Forgotten]:
+def forgotten_marks(connection: sqlite3.Connection) -> list[Forgotten]:
     """What no longer counts, each pattern and project once."""
     query = "SELECT pattern, project, max(at) FROM forgotten GROUP BY pattern, project"
     return [forgotten_of(row) for row in connection.execute(query)]

@@ -1,7 +1,8 @@
 """The ledger's plain twin: lists and loops, gone when the program ends. For tests, for ``memory:``, for what only reads."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 import msgspec
@@ -14,6 +15,7 @@ from stepdown.ledger.port import (
     Evidence,
     Expectation,
     Line,
+    NotRunningError,
     Outcome,
     PlanMeter,
     Rating,
@@ -69,6 +71,7 @@ class MemoryLedger:
         self._forgotten: list[Forgotten] = []
         self._consents: set[tuple[str, str]] = set()
         self._said: set[str] = set()
+        self._batching = False
 
     def begin(self, attempt: Attempt, *, caps: Sequence[Cap] = ()) -> int:
         """See `Ledger.begin`."""
@@ -122,6 +125,8 @@ class MemoryLedger:
         """See `Ledger.newest_of_patterns`."""
         patterns: defaultdict[str, list[Record]] = defaultdict(list)
         for record in self.records(project):
+            if any(one.covers_attempt(record.attempt) for one in self._forgotten):
+                continue
             if is_pattern_of(record.attempt.pattern, unit_type):
                 patterns[record.attempt.pattern].append(record)
         return [account_of(record) for _, newest in sorted(patterns.items()) for record in newest_of_units(newest, units)]
@@ -248,8 +253,25 @@ class MemoryLedger:
                 new += 1
         return new
 
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """See `Ledger.batch`."""
+        if self._batching:
+            raise LedgerError("a batch of the ledger is under way already")
+        before = {name: value.copy() for name, value in vars(self).items() if name != "_batching"}
+        self._batching = True
+        try:
+            yield
+        except BaseException:
+            vars(self).update(before)
+            raise
+        finally:
+            self._batching = False
+
     def close(self) -> None:
-        """Nothing to release."""
+        """Nothing to release, but for a batch that would go on."""
+        if self._batching:
+            raise LedgerError("the ledger cannot be closed inside of a batch")
 
     def __enter__(self) -> Self:
         return self
@@ -265,9 +287,9 @@ class MemoryLedger:
     def _running(self, attempt_id: int) -> Record:
         record = self._records.get(attempt_id)
         if record is None:
-            raise LedgerError(f"there is no attempt {attempt_id} in the ledger")
+            raise NotRunningError(f"there is no attempt {attempt_id} in the ledger")
         if record.outcome is not None:
-            raise LedgerError(f"attempt {attempt_id} has ended already")
+            raise NotRunningError(f"attempt {attempt_id} has ended already")
         return record
 
     def _of(self, project: str | None) -> list[Record]:

@@ -1,11 +1,20 @@
 """The `Ledger` port: the durable record of attempts, what they cost, and what was learned from them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, Self
+from contextlib import AbstractContextManager
+from typing import Final, Protocol, Self
 
 import msgspec
 
+from stepdown.errors import LedgerError
 from stepdown.units import Tier, Tokens
+
+GATEWAY: Final = "gateway"
+"""The agent of attempts that pass through the gateway: the process that serves them ends them, and nobody else."""
+
+
+class NotRunningError(LedgerError):
+    """There is no such attempt, or it has ended."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -258,7 +267,7 @@ class PlanMeter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger(Protocol):
-    """Remembers. Every method commits before it returns; several processes may use one ledger at once."""
+    """Remembers. Every method commits before it returns, outside of a `batch`; several processes may use one ledger at once."""
 
     def begin(self, attempt: Attempt, *, caps: Sequence[Cap] = ()) -> int:
         """Record that an attempt starts, with its reservation; its id.
@@ -276,7 +285,7 @@ class Ledger(Protocol):
         """Remember what a running attempt has used so far, all of it; a crash then loses at most the request under way.
 
         Raises:
-            LedgerError: there is no such attempt, or it has ended.
+            NotRunningError: there is no such attempt, or it has ended.
         """
         ...
 
@@ -317,7 +326,19 @@ class Ledger(Protocol):
         ...
 
     def settle(self, attempt_id: int, outcome: Outcome) -> None:
-        """Record how it ended; its reservation is released. A second call for the same attempt raises `LedgerError`."""
+        """Record how it ended; its reservation is released. A second call for the same attempt raises `NotRunningError`."""
+        ...
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Everything that is called inside is one transaction with one commit: all of it is kept, or nothing.
+
+        An exception that leaves the block undoes all of it. A call that was refused (no such attempt, an impossible amount, a
+        full budget) has done nothing, and the block may go on; where the ledger itself failed, all of it is undone even if
+        that is caught. Others who write wait until the block ends, so it should be short.
+
+        Raises:
+            LedgerError: it cannot be written, or one is under way already.
+        """
         ...
 
     def records(self, project: str | None = None, *, limit: int | None = None) -> Sequence[Record]:

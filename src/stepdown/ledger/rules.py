@@ -216,6 +216,14 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
             and (self.project is None or self.project == event.project)
         )
 
+    def covers_attempt(self, attempt: Attempt) -> bool:
+        """Whether what the attempt cost is no longer held against its pattern."""
+        return (
+            attempt.started <= self.at
+            and self.covers_pattern(attempt.pattern)
+            and (self.project is None or self.project == attempt.project)
+        )
+
     def covers_pattern(self, pattern: str) -> bool:
         """Whether it speaks of the pattern: all, this one, or one of its tags."""
         return self.pattern is None or pattern == self.pattern or pattern.startswith(f"{self.pattern}:")

@@ -63,6 +63,7 @@ class SqliteLedger:
         """
         self._database = Database(path, busy_seconds=busy_seconds)
         self._closed = False
+        self._batching = False
         # One connection serves all threads of this process, one call at a time.
         self._lock = threading.RLock()
 
@@ -113,7 +114,9 @@ class SqliteLedger:
     def newest_of_patterns(self, project: str, *, unit_type: str = "", units: int = 50) -> Sequence[Record]:
         """See `Ledger.newest_of_patterns`."""
         with self._reading() as connection:
-            return attempts.newest_of_patterns(connection, project, unit_type, units)
+            records = attempts.newest_of_patterns(connection, project, unit_type, units)
+            forgotten = evidence.forgotten_marks(connection)
+        return [record for record in records if not any(one.covers_attempt(record.attempt) for one in forgotten)]
 
     def spent(self, project: str | None = None, *, since: float = 0.0) -> Spent:
         """See `Ledger.spent`."""
@@ -246,9 +249,25 @@ class SqliteLedger:
                     new += 1
         return new
 
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        """See `Ledger.batch`."""
+        with self._lock:
+            if self._batching:
+                raise LedgerError("a batch of the ledger is under way already")
+            with self._writing():
+                self._batching = True
+                try:
+                    yield
+                    self._check_batch()
+                finally:
+                    self._batching = False
+
     def close(self) -> None:
         """See `Ledger.close`; a second call does nothing."""
         with self._lock, self._database.explained():
+            if self._batching:
+                raise LedgerError("the ledger cannot be closed inside of a batch")
             self._closed = True
             self._database.connection.close()
 
@@ -278,6 +297,14 @@ class SqliteLedger:
         with self._lock, self._database.explained():
             if self._closed:
                 raise LedgerError(f"the ledger {self.path} is closed")
+            if self._batching:
+                self._check_batch()
+                try:
+                    yield connection
+                except sqlite3.Error:
+                    roll_back(connection)  # who catches this must not go on with half of a call
+                    raise
+                return
             connection.execute(begin)
             try:
                 yield connection
@@ -285,3 +312,8 @@ class SqliteLedger:
             except BaseException:
                 roll_back(connection)
                 raise
+
+    def _check_batch(self) -> None:
+        """Raises `LedgerError` where an error has undone the batch: what came next would stand alone."""
+        if not self._database.connection.in_transaction:
+            raise LedgerError(f"the ledger {self.path} undid a batch after an error: nothing of it was kept")

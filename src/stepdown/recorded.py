@@ -1,25 +1,13 @@
 """A unit of the ledger, found by the name that a user gives it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from stepdown.cli.arguments import directory
 from stepdown.errors import UsageError
 from stepdown.ledger import Ledger, Record
 
 _LOOKED_AT = 500
 """Attempts among which the last unit, or the nearest name, is looked for."""
 _STOPPED = ("cancelled", "budget")
-
-
-def project_at(path: Path) -> str:
-    """What the ledger calls the project at `path`: its directory, or its ``.gsd``.
-
-    Raises:
-        PlanError: there is no such directory.
-    """
-    root = directory(path).resolve()
-    return str(root.parent if root.name == ".gsd" else root)
 
 
 def attempts_at(ledger: Ledger, project: str, name: str) -> Sequence[Record]:
