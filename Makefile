@@ -55,7 +55,7 @@ clients:
 lock: $(STAMP)
 	@$(BIN)/python -m pip install --quiet uv
 	@for group in "" dev; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
-		--exclude-newer "$$(date -u -d '7 days ago' +%F)" $${group:+--group $$group} pyproject.toml \
+		--exclude-newer "$$(date -u -d '7 days ago' +%F)" $${group:+--group $$group --all-extras} pyproject.toml \
 		-o requirements$${group:+-$$group}.lock; done
 
 clean:

@@ -1,7 +1,7 @@
-"""What learning does where the truth is known: ``python -m bench.learning [--seeds 50]``.
+"""What learning does where the truth is known: ``python -m bench.learning [--seeds 50] [--units 600]``.
 
 1. The threshold rule: how often it moves a pattern up within 50 outcomes at known failure rates, and how soon it comes back.
-2. Both rules over 600 units of five kinds, under drift, noisy labels and late outcomes, against a clairvoyant who knows every
+2. Both rules over the units of five kinds, under drift, noisy labels and late outcomes, against a clairvoyant who knows every
    true failure rate. What is compared is the cost of all units: the attempts, repairing what verification notices, and
    ``missed_failure`` for what it does not.
 3. What the weight of a rating changes.
@@ -35,7 +35,6 @@ PATTERNS: Mapping[str, Tier] = {
 }
 """The kinds of work, and where each starts before anything is learned."""
 
-UNITS = 600
 PER_PATTERN = 50
 """Events that decide at each tier, as `Policy.evidence_window` has it."""
 
@@ -120,8 +119,8 @@ def static(pattern: str, needed: Tier, experience: Experience, world: World, pol
 RULES = (static, threshold, expected_cost)
 
 
-def regret(world: World, policy: Policy, seed: int) -> dict[str, float]:
-    """Per rule, what 600 units cost relative to the clairvoyant: 1.0 is as good as knowing everything."""
+def regret(world: World, policy: Policy, units: int, seed: int) -> dict[str, float]:
+    """Per rule, what the units cost relative to the clairvoyant: 1.0 is as good as knowing everything."""
     answers = {}
     for rule in RULES:
         chance = random.Random(seed)
@@ -129,8 +128,8 @@ def regret(world: World, policy: Policy, seed: int) -> dict[str, float]:
         paid = best = 0.0
         events: dict[str, list[Evidence]] = {}
         late: list[Evidence] = []
-        for number in range(UNITS):
-            if world.drift and number == UNITS // 2:
+        for number in range(units):
+            if world.drift and number == units // 2:
                 rates = truth(chance)
             pattern = chance.choice(list(PATTERNS))
             while late and late[0].at <= number - world.delay:
@@ -187,12 +186,12 @@ def show_threshold(policy: Policy) -> None:
         print(f"{after:<20.0%}{known[100]:42}{known[180]:18}{times.count(None) / 200:15.0%}")
 
 
-def show_regret(seeds: int, policy: Policy, worlds: Sequence[World] = WORLDS) -> None:
-    print(f"\n# Cost of 600 units over the clairvoyant's, mean of {seeds} seeds (95 % interval)\n")
+def show_regret(seeds: int, units: int, policy: Policy, worlds: Sequence[World] = WORLDS) -> None:
+    print(f"\n# Cost of {units} units over the clairvoyant's, mean of {seeds} seeds (95 % interval)\n")
     print(f"{'':28}" + "".join(f"{rule.__name__:>26}" for rule in RULES))
     with ProcessPoolExecutor(2) as pool:
         for world in worlds:
-            results = list(pool.map(partial(regret, world, policy), range(seeds), chunksize=5))
+            results = list(pool.map(partial(regret, world, policy, units), range(seeds), chunksize=5))
             cells = []
             for rule in RULES:
                 values = [result[rule.__name__] - 1 for result in results]
@@ -218,12 +217,14 @@ def show_ratings(policy: Policy) -> None:
 
 def main() -> None:
     arguments = sys.argv[1:]
-    seeds = int(arguments[arguments.index("--seeds") + 1]) if "--seeds" in arguments else 50
+    seeds, units = (
+        int(arguments[arguments.index(name) + 1]) if name in arguments else default
+        for name, default in (("--seeds", 50), ("--units", 600))
+    )
     policy = DEFAULT_POLICY
-    if "--only" not in arguments:
-        show_threshold(policy)
-        show_ratings(policy)
-    show_regret(seeds, policy)
+    show_threshold(policy)
+    show_ratings(policy)
+    show_regret(seeds, units, policy)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,13 @@ class World:
         self._preferences = Preferences(
             models={"default": ModelChoice(self._models[-1].id, PROVIDER)},
             dynamic_routing=msgspec.structs.replace(
-                defaults, enabled=True, escalate_to=rules.escalate_to, learning=rules.learning or defaults.learning
+                defaults,
+                enabled=True,
+                tier_models={
+                    tier: ModelChoice(model.id, PROVIDER) for tier, model in zip(TIERS[:2], self._models, strict=False)
+                },
+                escalate_to=rules.escalate_to,
+                learning=rules.learning or defaults.learning,
             ),
             policy=rules.policy,
         )

@@ -55,6 +55,7 @@ def start(
     current = used if used in scores else min(needed, max(scores))
     if current not in scores:
         return stay
+    stay = msgspec.structs.replace(stay, weighed=True)
     best = min(scores, key=lambda tier: (scores[tier], tier))
     if best > current and scores[best] >= scores[current] * (1 - policy.hysteresis):
         best = current
@@ -92,9 +93,9 @@ def _in_use(pattern: str, experience: Experience) -> Tier | None:
 def _worth_a_try(
     pattern: str, best: Tier, offers: Sequence[Offer | None], score: float, experience: Experience, policy: Policy
 ) -> Tier | None:
-    """The tier below, where it would be the best if it never failed, and was not tried for ``policy.probe_every`` units."""
-    below = best.below
-    offer = offers[below.rank] if below is not best else None
-    if offer is None or offer.cost is None or offer.cost >= score * (1 - policy.hysteresis):
-        return None
-    return below if experience.since_tried(pattern, below) >= policy.probe_every - 1 else None
+    """The nearest tier below that would be the best if it never failed, where it is due: every ``policy.probe_every`` units."""
+    for below in reversed(TIERS[: best.rank]):
+        offer = offers[below.rank]
+        if offer is not None and offer.cost is not None and offer.cost < score * (1 - policy.hysteresis):
+            return below if experience.since_tried(pattern, below) >= policy.probe_every - 1 else None
+    return None

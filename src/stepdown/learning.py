@@ -33,6 +33,7 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
         failed: their weighted share of failures, 0 to 1.
         at_least: lower end of the interval around that share.
         probe: whether the tier is tried only to see whether it does by now.
+        weighed: whether it was chosen by what starting at each tier costs, failing included.
     """
 
     tier: Tier
@@ -42,6 +43,7 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
     failed: float = 0.0
     at_least: float = 0.0
     probe: bool = False
+    weighed: bool = False
 
 
 class Experience:

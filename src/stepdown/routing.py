@@ -37,7 +37,7 @@ class Case:
         self.steps: list[str] = []
         self.work: Work | None = None
         self.forced = False
-        """Whether pressure or a retry decided the tier, so that the balance of costs no longer does."""
+        """Whether pressure, a retry or what was learned decided the tier, so that a look at expected costs no longer does."""
 
     def move(self, tier: Tier, why: str) -> None:
         """Go on at `tier`."""
@@ -157,6 +157,7 @@ class Router:
         adjustment = self._learned(case)
         if adjustment.reason:
             case.move(adjustment.tier, adjustment.reason)
+        case.forced = adjustment.weighed
         return None
 
     def _learned(self, case: Case) -> Adjustment:
@@ -240,7 +241,7 @@ class Router:
     # What the steps share.
 
     def _ceiling_of(self, unit: Unit, context: Context) -> Ceiling | None:
-        """The model the user chose for this unit: a hook's own, the request's, the phase's, the default, the agent's (SPEC 5)."""
+        """The model the user chose for this unit: a hook's own, a request's, the phase's, the default, the agent's (SPEC 5)."""
         if unit.is_hook and unit.model:
             return self._market.ceiling(ModelChoice(unit.model), f"hook {unit.type.removeprefix('hook/')}")
         if context.ceiling is not None:
