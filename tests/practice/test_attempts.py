@@ -10,9 +10,9 @@ import aiohttp
 from stepdown.agents import open_agent
 from stepdown.agents.port import Finished, Job
 from stepdown.practice.agent import PracticeAgent
-from stepdown.practice.app import ATTEMPT
 from stepdown.practice.faults import Fault
 from stepdown.practice.provider import PracticeProvider
+from stepdown.practice.served import ATTEMPT
 from stepdown.preferences.schema import Preferences, ProviderSettings
 from stepdown.units import Tokens, Unit
 
@@ -62,7 +62,7 @@ async def test_both_protocols_are_added_up_by_attempt(tmp_path: Path) -> None:
     assert all_of_it["requests"] == 4
     assert none == {"requests": 0, "tokens": {"input": 0, "output": 0, "cache_read": 0, "cache_write": 0}}
     lines = [json.loads(line)["attempt"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert lines == ["7", "7", "", "8", "", "7"]
+    assert lines == ["7", "7", "7", "8", "", "7"]
 
 
 async def test_a_request_that_is_still_being_answered_is_waited_for() -> None:

@@ -14,8 +14,8 @@ from stepdown.agents.failures import kind_of_status, one_line
 from stepdown.agents.port import Event, Finished, Job, Started, Step, Used
 from stepdown.agents.usage import tokens_of
 from stepdown.practice import tools
-from stepdown.practice.app import ATTEMPT, used
 from stepdown.practice.provider import PracticeProvider
+from stepdown.practice.served import ATTEMPT, used
 from stepdown.preferences.schema import Preferences, ProviderSettings
 from stepdown.units import Tokens
 

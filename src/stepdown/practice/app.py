@@ -1,128 +1,33 @@
-"""The routes of the practice provider: Anthropic Messages, OpenAI Responses, and its own few under ``/practice``."""
+"""The routes of the practice provider: the three protocols, what clients look at first, and its own under ``/practice``."""
 
 import asyncio
 import contextlib
+import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
-from stepdown.practice import messages, metering, script
-from stepdown.practice.dialects import MESSAGES, RESPONSES, Body, Dialect
-from stepdown.practice.faults import Fault, Faults
-from stepdown.practice.messages import Rejected, Reply
-from stepdown.units import Tokens
+from stepdown.practice import answers, messages, metering, rejections, script
+from stepdown.practice.answers import as_json
+from stepdown.practice.desk import Desk
+from stepdown.practice.dialects import DIALECTS, MESSAGES, Dialect
+from stepdown.practice.faults import Fault
+from stepdown.practice.limits import NO_LIMITS, Limits
+from stepdown.practice.messages import Rejected
+from stepdown.practice.served import Served, received, used
 
 LARGEST_BODY: Final = 32 * 1024 * 1024
 """Bytes of one request that the Messages API takes, as it documents."""
 
-ATTEMPT: Final = "x-stepdown-attempt"
-"""The request header that says which attempt a request belongs to."""
-
 SETTLING: Final = 5.0
 """Seconds that a question for an attempt's usage waits for requests of it that are still being answered."""
-
-
-class Served(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the provider's own log.
-
-    Attributes:
-        at: seconds since the epoch.
-        id: the ``request-id`` that the client was given.
-        path: ``/v1/messages``, ``/v1/messages/count_tokens`` or ``/v1/responses``.
-        model: what was asked for; "" where the request was unreadable.
-        unit: what the prompt calls the unit; "" where it names none.
-        status: the HTTP status that was sent; 0 for none at all.
-        tokens: what a bill would say; nothing for failures.
-        stop: why the model stopped.
-        stream: whether events were asked for.
-        fault: the fault that hit it; "" for none.
-        attempt: the attempt it belongs to, by its header `ATTEMPT`; "" where none was said.
-    """
-
-    at: float
-    id: str
-    path: str
-    model: str = ""
-    unit: str = ""
-    status: int = 200
-    tokens: Tokens = Tokens()
-    stop: str = ""
-    stream: bool = False
-    fault: str = ""
-    attempt: str = ""
-
-
-def used(log: Sequence[Served], attempt: str = "") -> tuple[Tokens, int]:
-    """What an attempt was billed for, and in how many requests; "" is everything in the log."""
-    bills = [served.tokens for served in log if served.tokens.total and (not attempt or served.attempt == attempt)]
-    return sum(bills, Tokens()), len(bills)
-
-
-class Desk(msgspec.Struct):
-    """What the routes share: the faults to come, the cache, the log, and when to stop waiting.
-
-    Attributes:
-        moved: set whenever a request is no longer under way.
-        underway: by request id, the attempts of requests that came in and are not in the log yet.
-    """
-
-    faults: Faults
-    cache: metering.PromptCache
-    record: Callable[[Served], None]
-    log: list[Served]
-    latency: Mapping[str, float]
-    models: tuple[str, ...]
-    context: int
-    closing: asyncio.Event
-    moved: asyncio.Event
-    underway: dict[str, str] = {}
-
-    def note(self, served: Served) -> None:
-        """Write a request into the log."""
-        self.record(served)
-        self.leave(served.id)
-
-    def leave(self, request_id: str) -> None:
-        """A request is no longer under way."""
-        self.underway.pop(request_id, None)
-        self.moved.set()
-
-
-class _Cut(Response):
-    """An answer that breaks off: more is announced than is sent."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send half."""
-        del scope, receive
-        length = str(len(self.body) * 2 + 64).encode()
-        kept = [(name, value) for name, value in self.raw_headers if name != b"content-length"]
-        await send({"type": "http.response.start", "status": 200, "headers": [*kept, (b"content-length", length)]})
-        await send({"type": "http.response.body", "body": bytes(self.body), "more_body": True})
-
-
-def _json(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(data), status, dict(headers or {}), "application/json")
-
-
-def _failed(
-    status: int,
-    message: str,
-    request_id: str,
-    *,
-    dialect: Dialect = MESSAGES,
-    kind: str = "",
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    body = dialect.error(status, message, kind, request_id)
-    return _json(body, status, {dialect.id_header: request_id, **(headers or {})})
 
 
 async def _body(request: Request) -> bytes:
@@ -135,77 +40,90 @@ async def _body(request: Request) -> bytes:
     return bytes(taken)
 
 
+def _received(request: Request) -> Served:
+    return received(time.time(), messages.new_id("req"), request.url.path, request.url.query, request.headers)
+
+
 class _Routes:
     """The endpoints, over one desk."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    async def message(self, request: Request) -> Response:
-        """``POST /v1/messages``."""
-        return await self._create(request, MESSAGES)
+    def creating(self, dialect: Dialect) -> Callable[[Request], Awaitable[Response]]:
+        """The endpoint that answers in one protocol."""
 
-    async def response(self, request: Request) -> Response:
-        """``POST /v1/responses``."""
-        return await self._create(request, RESPONSES)
+        async def create(request: Request) -> Response:
+            served = _received(request)
+            self._desk.underway[served.id] = served.attempt
+            try:
+                return await self._answer(request, dialect, served)
+            finally:
+                self._desk.leave(served.id)
 
-    async def _create(self, request: Request, dialect: Dialect) -> Response:
-        attempt = request.headers.get(ATTEMPT, "")
-        served = Served(at=time.time(), id=messages.new_id("req"), path=dialect.path, attempt=attempt)
-        self._desk.underway[served.id] = attempt
-        try:
-            return await self._answer(request, dialect, served)
-        finally:
-            self._desk.leave(served.id)
+        return create
+
+    async def _read(self, request: Request, served: Served) -> tuple[bytes, Served]:
+        raw = await _body(request)
+        if self._desk.bodies is not None:
+            self._desk.bodies[served.id] = raw
+        return raw, msgspec.structs.replace(served, body=hashlib.sha256(raw).hexdigest(), size=len(raw))
 
     async def _answer(self, request: Request, dialect: Dialect, served: Served) -> Response:
         desk = self._desk
         try:
-            body = dialect.read(await _body(request))
+            raw, served = await self._read(request, served)
+            body = dialect.read(raw)
         except Rejected as refused:
-            desk.note(msgspec.structs.replace(served, status=refused.status))
-            return _failed(refused.status, str(refused), served.id, dialect=dialect)
-        model, streamed, said = str(body["model"]), body.get("stream") is True, dialect.conversation(body)
-        unit = request.headers.get("x-stepdown-unit-id", "") or script.unit_name(messages.human_text(said))
+            return answers.rejected(desk, dialect, refused, served)
+        model, streamed, asked = str(body["model"]), body.get("stream") is True, dialect.conversation(body)
+        unit = request.headers.get("x-stepdown-unit-id", "") or script.unit_name(messages.human_text(asked))
         served = msgspec.structs.replace(served, model=model, unit=unit, stream=streamed)
         await asyncio.sleep(desk.latency.get(model, desk.latency[""]))
         fault = desk.faults.take(model, unit)
-        if fault is not None and fault.kind not in {"refusal", "wrong"}:
-            return await _fail(desk, dialect, fault, served)
+        if fault is not None and answers.at_once(fault, stream=streamed):
+            return await answers.failure(desk, dialect, fault, served)
+        try:
+            if desk.catalog is not None:
+                rejections.check(dialect, body, served.betas, desk.catalog)
+        except Rejected as refused:
+            return answers.rejected(desk, dialect, refused, served)
         canned = {"refusal": script.REFUSAL, "wrong": script.WRONG}.get(fault.kind) if fault else None
-        reply = script.bounded(canned or dialect.spoken(script.answer(said), body), said["max_tokens"])
-        served = msgspec.structs.replace(served, fault=fault.kind if fault else "")
-        return _reply(desk, dialect, dialect.prompt(body), reply, served)
+        said = answers.lengthened(canned or dialect.spoken(script.answer(asked), body), fault)
+        return answers.reply(desk, dialect, body, script.bounded(said, asked["max_tokens"]), served, fault)
 
     async def count_tokens(self, request: Request) -> Response:
         """``POST /v1/messages/count_tokens``."""
-        served = Served(at=time.time(), id=messages.new_id("req"), path="/v1/messages/count_tokens")
+        served = _received(request)
         try:
-            body = messages.read(await _body(request), counting=True)
+            raw, served = await self._read(request, served)
+            body = messages.read(raw, counting=True)
+            served = msgspec.structs.replace(served, model=body["model"])
+            if self._desk.catalog is not None:
+                rejections.check(MESSAGES, body, served.betas, self._desk.catalog)
         except Rejected as refused:
-            self._desk.note(msgspec.structs.replace(served, status=refused.status))
-            return _failed(refused.status, str(refused), served.id)
-        self._desk.note(msgspec.structs.replace(served, model=body["model"]))
-        return _json({"input_tokens": metering.prompt_tokens(body)}, headers={"request-id": served.id})
+            return answers.rejected(self._desk, MESSAGES, refused, served)
+        self._desk.note(served)
+        return as_json({"input_tokens": metering.prompt_tokens(body)}, headers=answers.named(self._desk, MESSAGES, served))
 
     async def models(self, request: Request) -> Response:
         """``GET /v1/models`` and ``GET /v1/models/{id}``, as Anthropic or as OpenAI lists them, by who seems to ask."""
         wanted, names = request.path_params.get("model"), self._desk.models
         if "anthropic-version" not in request.headers and request.headers.get("authorization", "").startswith("Bearer "):
             listed = [_openai_model(name) for name in names]
-            return _json(_openai_model(wanted) if wanted is not None else {"object": "list", "data": listed})
+            return as_json(_openai_model(wanted) if wanted is not None else {"object": "list", "data": listed})
         if wanted is not None:
-            return _json(_model(wanted))
+            return as_json(_model(wanted))
         ends = {"first_id": names[0] if names else None, "last_id": names[-1] if names else None}
-        return _json({"data": [_model(name) for name in names], "has_more": False, **ends})
+        return as_json({"data": [_model(name) for name in names], "has_more": False, **ends})
 
     async def hello(self, _: Request) -> Response:
         """``/`` and ``/api/hello``, which clients look at before they begin."""
-        return _json({"practice": "the practice provider of stepdown: no key, no model, nothing spent"})
+        return as_json({"practice": "the practice provider of stepdown: no key, no model, nothing spent"})
 
     async def log(self, _: Request) -> Response:
         """``GET /practice/log``."""
-        return _json(self._desk.log)
+        return as_json(self._desk.log)
 
     async def usage(self, request: Request) -> Response:
         """``GET /practice/usage?attempt=ID``: what an attempt was billed for; without one, everything.
@@ -219,7 +137,7 @@ class _Routes:
                     desk.moved.clear()
                     await desk.moved.wait()
         tokens, requests = used(desk.log, attempt)
-        return _json({"requests": requests, "tokens": msgspec.structs.asdict(tokens)})
+        return as_json({"requests": requests, "tokens": msgspec.structs.asdict(tokens)})
 
     async def faults(self, request: Request) -> Response:
         """``POST /practice/faults`` adds a list of faults, ``DELETE`` forgets those still to come."""
@@ -229,25 +147,39 @@ class _Routes:
             try:
                 self._desk.faults.add(msgspec.json.decode(await _body(request), type=list[Fault]))
             except (msgspec.DecodeError, UnicodeDecodeError, Rejected) as problem:
-                return _failed(400, f"a list of faults is needed: {problem}", messages.new_id("req"))
-        return _json({"waiting": len(self._desk.faults)})
+                return _bad(f"a list of faults is needed: {problem}")
+        return as_json({"waiting": len(self._desk.faults)})
+
+    async def limits(self, request: Request) -> Response:
+        """``PUT /practice/limits`` says what the headers of every answer say from now on, ``DELETE`` that they say nothing."""
+        if request.method == "DELETE":
+            self._desk.limits = NO_LIMITS
+        elif request.method == "PUT":
+            try:
+                self._desk.limits = msgspec.json.decode(await _body(request), type=Limits)
+            except (msgspec.DecodeError, UnicodeDecodeError, Rejected) as problem:
+                return _bad(f"limits are needed: {problem}")
+        return as_json(self._desk.limits)
 
 
 def application(desk: Desk) -> Starlette:
     """The whole provider as an ASGI application."""
     routes = _Routes(desk)
+    creating = [Route(path, routes.creating(one), methods=["POST"]) for one in DIALECTS for path in one.paths]
+    listing = [
+        Route(path, routes.models) for start in ("/v1", "") for path in (f"{start}/models", f"{start}/models/{{model:path}}")
+    ]
     return Starlette(
         routes=[
-            Route("/v1/messages", routes.message, methods=["POST"]),
-            Route("/v1/responses", routes.response, methods=["POST"]),
+            *creating,
+            *listing,
             Route("/v1/messages/count_tokens", routes.count_tokens, methods=["POST"]),
-            Route("/v1/models", routes.models),
-            Route("/v1/models/{model:path}", routes.models),
             Route("/", routes.hello),
             Route("/api/hello", routes.hello),
             Route("/practice/log", routes.log),
             Route("/practice/usage", routes.usage),
             Route("/practice/faults", routes.faults, methods=["POST", "DELETE"]),
+            Route("/practice/limits", routes.limits, methods=["GET", "PUT", "DELETE"]),
         ],
         exception_handlers={HTTPException: _not_here},
     )
@@ -261,49 +193,14 @@ def _openai_model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "practice"}
 
 
+def _bad(words: str) -> Response:
+    return as_json(messages.error(400, words), 400)
+
+
 async def _not_here(request: Request, problem: Exception) -> Response:
+    """The answer to a path that is not here, in the shape of the protocol it seems to belong to."""
     status = problem.status_code if isinstance(problem, HTTPException) else 500
-    return _failed(status, f"{request.method} {request.url.path}: not found", messages.new_id("req"))
-
-
-def _reply(desk: Desk, dialect: Dialect, prompt: Body, reply: Reply, served: Served) -> Response:
-    """Bill the request, log it, and answer; the log has it before the client does."""
-    length = metering.prompt_tokens(prompt)
-    if length > desk.context:
-        desk.note(msgspec.structs.replace(served, status=400))
-        words = f"prompt is too long: {length} tokens > {desk.context} maximum"
-        return _failed(400, words, served.id, dialect=dialect)
-    tokens = dialect.billed(desk.cache.bill(served.model, prompt, time.monotonic())) + Tokens(output=reply.tokens)
-    desk.note(msgspec.structs.replace(served, tokens=tokens, stop=reply.stop))
-    answer_id, headers = messages.new_id(dialect.id_prefix), {dialect.id_header: served.id}
-    if not served.stream:
-        return _json(dialect.whole(answer_id, served.model, reply, tokens), headers=headers)
-
-    async def events() -> AsyncIterator[bytes]:
-        for piece in dialect.stream(answer_id, served.model, reply, tokens):
-            yield piece
-
-    return StreamingResponse(events(), headers={**headers, "cache-control": "no-cache"}, media_type="text/event-stream")
-
-
-async def _fail(desk: Desk, dialect: Dialect, fault: Fault, served: Served) -> Response:
-    """Go wrong as told."""
-    note = msgspec.structs.replace(served, fault=fault.kind)
-    message = fault.message or f"The practice provider was told to fail ({fault.kind})"
-    headers = {} if fault.retry_after is None else {"retry-after": f"{fault.retry_after:g}"}
-    if fault.kind == "hang":
-        desk.note(msgspec.structs.replace(note, status=0))
-        await desk.closing.wait()
-        return _failed(500, message, served.id, dialect=dialect)
-    if fault.kind == "cut":
-        desk.note(note)
-        return _Cut(b'event: message_start\ndata: {"type":"mess', media_type="text/event-stream")
-    if fault.kind == "sse_error" and served.stream:
-        desk.note(note)
-        failed = dialect.failed(fault.status, message, fault.error)
-        return Response(failed, headers={dialect.id_header: served.id}, media_type="text/event-stream")
-    desk.note(msgspec.structs.replace(note, status=fault.status))
-    if fault.kind == "html":
-        page = f"<html><head><title>{fault.status}</title></head><body><h1>Bad Gateway</h1>{message}</body></html>"
-        return Response(page, fault.status, headers, "text/html")
-    return _failed(fault.status, message, served.id, dialect=dialect, kind=fault.error, headers=headers)
+    dialect = next((one for one in DIALECTS if request.url.path.startswith(one.paths)), MESSAGES)
+    request_id = messages.new_id("req")
+    refused = Rejected(status, f"{request.method} {request.url.path}: not found")
+    return as_json(dialect.error(refused, request_id), status, {dialect.id_header: request_id})

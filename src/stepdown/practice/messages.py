@@ -6,7 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
+from stepdown.agents.program import mapping
 from stepdown.practice import metering
+from stepdown.practice.signing import sign
 from stepdown.units import Tokens
 
 ERRORS: Final = {
@@ -24,16 +26,31 @@ ERRORS: Final = {
 }
 """The error type that belongs to each status, as the Messages API documents them."""
 
+THOUGHT: Final = "Which files are asked for, what is in them, and what is still to do."
+"""What the practice model thinks, where it is asked to."""
+
 _PIECE: Final = 48
 """Characters of one streamed delta."""
 
 
 class Rejected(Exception):  # noqa: N818 - it is an answer to the client, not an error of ours
-    """A request that is answered with an error."""
+    """A request that is answered with an error.
 
-    def __init__(self, status: int, message: str) -> None:
+    Attributes:
+        status: the HTTP status.
+        kind: the error's type (Messages) or code (OpenAI); "" takes the one that belongs to the status.
+        param: which parameter is meant; only OpenAI says so.
+        details: what Messages says beside its words.
+    """
+
+    def __init__(
+        self, status: int, message: str, *, kind: str = "", param: str = "", details: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.kind = kind
+        self.param = param
+        self.details = details
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -50,8 +67,11 @@ class Reply(msgspec.Struct, frozen=True):
 
 def _written(block: Mapping[str, Any]) -> str:
     """What the model had to generate for a block."""
-    if block["type"] == "tool_use":
-        return str(block["name"]) + msgspec.json.encode(block["input"]).decode()
+    match block["type"]:
+        case "tool_use":
+            return str(block["name"]) + msgspec.json.encode(block["input"]).decode()
+        case "thinking" | "reasoning":
+            return THOUGHT  # what is not shown is paid for all the same
     return str(block["text"])
 
 
@@ -60,12 +80,12 @@ def new_id(kind: str) -> str:
     return f"{kind}_{secrets.token_hex(12)}"
 
 
-def error(status: int, message: str, *, kind: str = "", request_id: str = "") -> dict[str, Any]:
+def error(
+    status: int, message: str, *, kind: str = "", request_id: str = "", details: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The body of an error."""
-    body: dict[str, Any] = {
-        "type": "error",
-        "error": {"type": kind or ERRORS.get(status, "api_error"), "message": message},
-    }
+    said: dict[str, Any] = {"type": kind or ERRORS.get(status, "api_error"), "message": message}
+    body = {"type": "error", "error": said | ({"details": details} if details else {})}
     return body | ({"request_id": request_id} if request_id else {})
 
 
@@ -86,6 +106,12 @@ def read(raw: bytes, *, counting: bool = False) -> dict[str, Any]:
     most = body.get("max_tokens")
     if not counting and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
         raise Rejected(400, "max_tokens: Field required, an integer of at least 1")
+    if "thread" in body:
+        details = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+        raise Rejected(400, "thread: not supported; send the whole conversation with each request", details=details)
+    tools = body.get("tools") or []
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise Rejected(400, "tools: Input should be a valid list of tools")
     _check_messages(body.get("messages"))
     return body
 
@@ -93,24 +119,30 @@ def read(raw: bytes, *, counting: bool = False) -> dict[str, Any]:
 def _check_messages(messages: object) -> None:
     if not isinstance(messages, list) or not messages:
         raise Rejected(400, "messages: at least one message is required")
-    called: set[object] = set()
+    called: set[str] = set()
     for index, message in enumerate(messages):
-        if not isinstance(message, dict) or message.get("role") not in {"user", "assistant", "system"}:
+        if not isinstance(message, dict) or message.get("role") not in ("user", "assistant", "system"):
             raise Rejected(400, f"messages.{index}.role: Input should be 'user' or 'assistant'")
         content = message.get("content")
         if not isinstance(content, str | list):
             raise Rejected(400, f"messages.{index}.content: Input should be a string or a list of blocks")
-        for part in content if isinstance(content, list) else ():
-            if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-                raise Rejected(400, f"messages.{index}.content: each block needs a type")
-            if part["type"] == "tool_use":
-                called.add(part.get("id"))
-            elif part["type"] == "tool_result" and part.get("tool_use_id") not in called:
-                raise Rejected(
-                    400,
-                    f"messages.{index}.content: unexpected `tool_use_id` found in `tool_result` blocks: "
-                    f"{part.get('tool_use_id')}. Each `tool_result` block must have a corresponding `tool_use` block before it",
-                )
+        for number, part in enumerate(content if isinstance(content, list) else ()):
+            _check_part(part, f"messages.{index}.content", number, called)
+
+
+def _check_part(part: object, place: str, number: int, called: set[str]) -> None:
+    if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+        raise Rejected(400, f"{place}: each block needs a type")
+    if part["type"] == "text" and not isinstance(part.get("text"), str):
+        raise Rejected(400, f"{place}.{number}.text.text: Input should be a valid string")
+    if part["type"] == "tool_use":
+        called.add(str(part.get("id")))
+    elif part["type"] == "tool_result" and str(part.get("tool_use_id")) not in called:
+        raise Rejected(
+            400,
+            f"{place}: unexpected `tool_use_id` found in `tool_result` blocks: {part.get('tool_use_id')}. "
+            "Each `tool_result` block must have a corresponding `tool_use` block before it",
+        )
 
 
 def usage(tokens: Tokens, *, output: int) -> dict[str, Any]:
@@ -149,8 +181,7 @@ def stream(message_id: str, model: str, reply: Reply, tokens: Tokens) -> Iterato
     start = whole(message_id, model, Reply(()), tokens) | {"stop_reason": None, "usage": usage(tokens, output=1)}
     yield event({"type": "message_start", "message": start})
     for index, block in enumerate(reply.content):
-        empty: dict[str, object] = {"input": {}} if block["type"] == "tool_use" else {"text": ""}
-        yield event({"type": "content_block_start", "index": index, "content_block": {**block, **empty}})
+        yield event({"type": "content_block_start", "index": index, "content_block": {**block, **_EMPTY[block["type"]]}})
         if index == 0:
             yield event({"type": "ping"})
         for delta in _deltas(block):
@@ -166,13 +197,38 @@ def stream(message_id: str, model: str, reply: Reply, tokens: Tokens) -> Iterato
     yield event({"type": "message_stop"})
 
 
+_EMPTY: Final[Mapping[str, Mapping[str, object]]] = {
+    "tool_use": {"input": {}},
+    "thinking": {"thinking": "", "signature": ""},
+    "text": {"text": ""},
+}
+"""What a block is before its first delta."""
+
+
 def _deltas(block: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    if block["type"] == "tool_use":
-        kind, key, text = "input_json_delta", "partial_json", msgspec.json.encode(block["input"]).decode()
-    else:
-        kind, key, text = "text_delta", "text", str(block["text"])
+    match block["type"]:
+        case "tool_use":
+            yield from _cut("input_json_delta", "partial_json", msgspec.json.encode(block["input"]).decode())
+        case "thinking":
+            yield from _cut("thinking_delta", "thinking", str(block["thinking"]))
+            yield {"type": "signature_delta", "signature": block["signature"]}
+        case _:
+            yield from _cut("text_delta", "text", str(block["text"]))
+
+
+def _cut(kind: str, key: str, text: str) -> Iterator[dict[str, str]]:
     for start in range(0, len(text), _PIECE):
         yield {"type": kind, key: text[start : start + _PIECE]}
+
+
+def spoken(reply: Reply, body: Mapping[str, Any]) -> Reply:
+    """The reply after a thought, signed, where the request asks for thinking."""
+    asked = mapping(body, "thinking")
+    if str(asked.get("type")) not in {"enabled", "adaptive"}:
+        return reply
+    words = "" if asked.get("display") == "omitted" else THOUGHT
+    thought = {"type": "thinking", "thinking": words, "signature": sign(str(body["model"]), words)}
+    return Reply((thought, *reply.content), reply.stop)
 
 
 def human_text(body: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """The practice provider: a real HTTP server on loopback that needs no key and costs nothing.
 
-It speaks Anthropic Messages and OpenAI Responses.
+It speaks Anthropic Messages, OpenAI Chat Completions and OpenAI Responses.
 
 ```python
 async with PracticeProvider() as provider:
@@ -23,10 +23,13 @@ from typing import Final, Self
 import msgspec
 import uvicorn
 
+from stepdown.catalog.catalogue import Catalog
 from stepdown.errors import ProviderError
-from stepdown.practice.app import Desk, Served, application
+from stepdown.practice.app import application
+from stepdown.practice.desk import Desk
 from stepdown.practice.faults import Fault, Faults
-from stepdown.practice.metering import PromptCache
+from stepdown.practice.limits import NO_LIMITS, Limits
+from stepdown.practice.served import Served
 
 HOST: Final = "127.0.0.1"
 MODELS: Final = ("claude-haiku-4-5", "claude-sonnet-4-6", "claude-opus-4-6")
@@ -48,6 +51,12 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.listening.set()
 
+    def hang_up(self, client: tuple[str, int]) -> None:
+        """Close the connection of the client at an address, whatever it waits for."""
+        for connection in self.server_state.connections:
+            if getattr(connection, "client", None) == client:
+                connection.transport.abort()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
@@ -62,6 +71,8 @@ class PracticeProvider:
     Attributes:
         log: every request, in order, also readable at ``GET /practice/log``.
         faults: what is to go wrong; more can be added at any time, also by ``POST /practice/faults``.
+        left: ids, as in `log`, of requests whose client went away before the end of a streamed answer.
+        bodies: the bodies of requests by the same ids, where `keep_bodies` was asked for.
     """
 
     def __init__(
@@ -74,6 +85,9 @@ class PracticeProvider:
         models: tuple[str, ...] = MODELS,
         context: int = 1_000_000,
         log_file: Path | None = None,
+        limits: Limits = NO_LIMITS,
+        strict: bool = False,
+        keep_bodies: bool = False,
     ) -> None:
         """Prepare; nothing listens yet.
 
@@ -85,21 +99,33 @@ class PracticeProvider:
             models: what ``GET /v1/models`` lists.
             context: tokens of a prompt that are accepted.
             log_file: where to append each request as a line of JSON.
+            limits: what the headers of every answer say of rates and plans, see `stepdown.practice.limits`.
+            strict: whether models reject what their entry in the catalogue excludes, as the real ones do.
+            keep_bodies: whether to keep the bodies of requests, for those who want to compare them.
         """
         self.log: list[Served] = []
         self.faults = Faults(faults)
         self._port = port
-        self._latency = {**(latencies or {}), "": latency}
-        self._models = models
-        self._context = context
-        self._cache = PromptCache()
         self._log_file = log_file
+        self.left: list[str] = []
+        self.bodies: dict[str, bytes] = {}
+        self._desk = Desk(
+            record=self._record,
+            log=self.log,
+            faults=self.faults,
+            latency={**(latencies or {}), "": latency},
+            models=models,
+            context=context,
+            catalog=Catalog.load() if strict else None,
+            limits=limits,
+            left=self.left,
+            bodies=self.bodies if keep_bodies else None,
+        )
         self._users = 0
         self._socket: socket.socket | None = None
         self._address = ""
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
-        self._closing: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
         self._stop_thread: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
@@ -113,6 +139,15 @@ class PracticeProvider:
         if not self._address:
             raise ProviderError("the practice provider is not running; start it first")
         return self._address
+
+    @property
+    def limits(self) -> Limits:
+        """What the headers of every answer say; may be set at any time, also by ``PUT /practice/limits``."""
+        return self._desk.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._desk.limits = limits
 
     def _record(self, served: Served) -> None:
         self.log.append(served)
@@ -144,20 +179,9 @@ class PracticeProvider:
         except ProviderError:
             self._users -= 1
             raise
-        self._closing = asyncio.Event()
-        desk = Desk(
-            faults=self.faults,
-            cache=self._cache,
-            record=self._record,
-            log=self.log,
-            latency=self._latency,
-            models=self._models,
-            context=self._context,
-            closing=self._closing,
-            moved=asyncio.Event(),
-        )
+        self._desk.closing, self._desk.moved = asyncio.Event(), asyncio.Event()
         config = uvicorn.Config(
-            application(desk),
+            application(self._desk),
             lifespan="off",
             ws="none",
             log_config=None,
@@ -166,6 +190,7 @@ class PracticeProvider:
             timeout_graceful_shutdown=1,
         )
         self._server = _Server(config)
+        self._desk.hang_up = self._server.hang_up
         self._address = f"http://{HOST}:{self._socket.getsockname()[1]}"
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         await self._server.listening.wait()
@@ -175,13 +200,13 @@ class PracticeProvider:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._users -= 1
-        if self._users or self._server is None or self._serving is None or self._closing is None:
+        if self._users or self._server is None or self._serving is None:
             return
         self._address = ""
-        self._closing.set()
+        self._desk.closing.set()
         self._server.should_exit = True
         await self._serving
-        self._server = self._serving = self._closing = self._socket = None
+        self._server = self._serving = self._socket = None
 
     def start(self) -> Self:
         """Run in a thread of its own, for programs without a loop, until `stop`.

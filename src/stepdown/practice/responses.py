@@ -11,7 +11,8 @@ import msgspec
 
 from stepdown.agents.program import mapping, records
 from stepdown.practice import shell
-from stepdown.practice.messages import Rejected, Reply, event, new_id
+from stepdown.practice.messages import THOUGHT, Rejected, Reply, event, new_id
+from stepdown.practice.signing import sign
 from stepdown.units import Tokens
 
 ERRORS: Final = {
@@ -37,17 +38,22 @@ _ASIDES: Final = ("<environment_context>", "<user_instructions>", "# AGENTS.md i
 """How messages begin that Codex sends as the user's and that the user did not write."""
 
 
-def error(status: int, message: str, *, kind: str = "") -> dict[str, Any]:
+def error(status: int, message: str, *, kind: str = "", param: str = "") -> dict[str, Any]:
     """The body of an error; `kind` is its code."""
     name, code = ERRORS.get(status, ("server_error", "server_error"))
-    return {"error": {"message": message, "type": name, "param": None, "code": kind or code or None}}
+    return {"error": {"message": message, "type": name, "param": param or None, "code": kind or code or None}}
 
 
-def failed(status: int, message: str, *, kind: str = "") -> bytes:
-    """A stream whose only event says that it failed."""
+def failed(status: int, message: str, *, kind: str = "", answer_id: str = "") -> bytes:
+    """An event that says that the answer failed; nothing follows it.
+
+    Where no response has begun that is the event ``error``; afterwards it is ``response.failed``, which names the response.
+    """
     code = kind or ERRORS.get(status, ("", "server_error"))[1] or "server_error"
-    gone = {"id": new_id("resp"), "object": "response", "status": "failed", "error": {"code": code, "message": message}}
-    return event({"type": "response.failed", "sequence_number": 0, "response": gone})
+    if not answer_id:
+        return event({"type": "error", "sequence_number": 0, "code": code, "message": message, "param": None})
+    gone = {"id": answer_id, "object": "response", "status": "failed", "error": {"code": code, "message": message}}
+    return event({"type": "response.failed", "response": gone | {"created_at": 0, "output": [], "usage": None}})
 
 
 def read(raw: bytes) -> dict[str, Any]:
@@ -67,20 +73,20 @@ def read(raw: bytes) -> dict[str, Any]:
     most = body.get("max_output_tokens")
     if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
         raise Rejected(400, "Invalid 'max_output_tokens': an integer of at least 1 is needed.")
-    if not _is_list_ofrecords(body.get("tools") or []):
+    if not _is_list_of_records(body.get("tools") or []):
         raise Rejected(400, "Invalid type for 'tools': a list of objects is needed.")
     _check_input(body.get("input"))
     return body
 
 
-def _is_list_ofrecords(value: object) -> bool:
+def _is_list_of_records(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
 def _check_input(given: object) -> None:
     if isinstance(given, str) and given:
         return
-    if not _is_list_ofrecords(given) or not given:
+    if not _is_list_of_records(given) or not given:
         raise Rejected(400, "Missing required parameter: 'input', a string or a list of items.")
     called: set[str] = set()
     for index, item in enumerate(given if isinstance(given, list) else ()):
@@ -119,23 +125,26 @@ def conversation(body: Mapping[str, Any]) -> dict[str, Any]:
     items = body["input"]
     if isinstance(items, str):
         items = [{"role": "user", "content": items}]
-    tools = [{**tool, "input_schema": _schema(tool, "parameters")} for tool in _tools(body) if tool.get("type") == "function"]
-    schema = _schema(mapping(mapping(body, "text"), "format"), "schema")
+    tools = [{**tool, "input_schema": tool.get("parameters")} for tool in _tools(body) if tool.get("type") == "function"]
+    form = mapping(body, "text").get("format")
     return {
         "model": body["model"],
         "max_tokens": body.get("max_output_tokens") or MOST_OUTPUT,
         "system": str(body.get("instructions") or ""),
         "tools": [*tools, *(shell.FILE_TOOLS if _shell(body) else ())],
-        "tool_choice": {"type": "none"} if body.get("tool_choice") == "none" else None,
+        "tool_choice": choice(body.get("tool_choice")),
         "messages": [message for item in items for message in _message(item)],
-        "output_config": {"format": {"schema": schema}} if schema else None,
+        "output_config": {"format": form},
     }
 
 
-def _schema(values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A JSON schema as far as the script reads it: its properties."""
-    properties = mapping(mapping(values, key), "properties")
-    return {"properties": {name: kind for name, kind in properties.items() if isinstance(kind, dict)}} if properties else {}
+def choice(wanted: object) -> dict[str, Any] | None:
+    """``tool_choice`` as the Messages API says it; None is the model's own choice."""
+    if isinstance(wanted, str):
+        return {"none": {"type": "none"}, "required": {"type": "any"}}.get(wanted)
+    if isinstance(wanted, dict) and str(wanted.get("type")) in {"function", "custom"}:
+        return {"type": "tool", "name": mapping(wanted, "function").get("name") or wanted.get("name")}
+    return None
 
 
 def _tools(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -199,9 +208,15 @@ def _called(item: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 
 def spoken(reply: Reply, body: Mapping[str, Any]) -> Reply:
-    """The reply with the script's calls made by the client's own tool for commands, where that is what it offers."""
-    tool = _shell(body)
-    return Reply(tuple(_commanded(block, tool) for block in reply.content), reply.stop) if tool else reply
+    """The reply with the script's calls made by the client's own tool for commands, where that is what it offers.
+
+    What the model thought comes first, sealed, where the client asks for it to keep the conversation itself.
+    """
+    tool, wanted = _shell(body), body.get("include")
+    said = tuple(_commanded(block, tool) for block in reply.content) if tool else reply.content
+    if isinstance(wanted, list) and "reasoning.encrypted_content" in wanted:
+        said = ({"type": "reasoning", "sealed": sign(str(body["model"]), THOUGHT)}, *said)
+    return Reply(said, reply.stop)
 
 
 def _commanded(block: Mapping[str, Any], tool: str) -> Mapping[str, Any]:
@@ -240,6 +255,8 @@ def whole(response_id: str, model: str, reply: Reply, tokens: Tokens) -> dict[st
 
 def _item(block: Mapping[str, Any], stop: str) -> dict[str, Any]:
     """An output item, complete."""
+    if block["type"] == "reasoning":
+        return {"type": "reasoning", "id": new_id("rs"), "summary": [], "encrypted_content": block["sealed"]}
     if block["type"] == "tool_use":
         call = {"call_id": block["id"], "name": block["name"], "status": "completed"}
         if block["name"] == shell.SOURCE:
@@ -278,7 +295,9 @@ _GROWING: Final = {
 
 def _item_events(item: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """One output item as it grows."""
-    if item["type"] != "message":
+    if item["type"] == "reasoning":
+        yield {"type": "response.output_item.added", "item": item}
+    elif item["type"] != "message":
         yield {"type": "response.output_item.added", "item": {**item, "status": "in_progress", _GROWING[item["type"]][0]: ""}}
         yield from _growth(item, {"item_id": item["id"]})
     else:

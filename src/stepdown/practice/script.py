@@ -11,24 +11,26 @@ from typing import Any, Final
 
 import msgspec
 
-from stepdown.practice import content, messages
+from stepdown.agents.program import mapping, records
+from stepdown.practice import aider, content, forms, messages, shell, showing
 from stepdown.practice.messages import Reply
 
-_UNIT: Final = re.compile(r"^## UNIT:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
-_UNIT_ID: Final = re.compile(r"\s*(\S+?):?[ \t]")
+_UNIT: Final = re.compile(r"^[\"']?## UNIT:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
+_UNIT_ID: Final = re.compile(r"\s*([^\s#]\S*?):?[ \t]")
 _ASIDE: Final = re.compile(r"<document name=.*?</document>", re.DOTALL)
 _SECTION: Final = re.compile(r"^#{1,6}[ \t]+(?:files to write|expected outputs?)\b.*$", re.IGNORECASE | re.MULTILINE)
 _HEADING: Final = re.compile(r"^#{1,6}[ \t]", re.MULTILINE)
 _BULLET: Final = re.compile(r"^[ \t]*[-*+][ \t]+(.*)$", re.MULTILINE)
 _QUOTED: Final = re.compile(r"`([^`\n]+)`")
 _PATH: Final = re.compile(r"^(?!.*(?:^|/)\.\.(?:/|$))[^\s/*?<>|:\\$~][^*?<>|:\\\n]*$")
-_NUMBERED: Final = re.compile(r"[ \t]*(\d+)(?:→|\t|$)")
-_WORKDIR: Final = re.compile(r"working directory:[ \t]*(/[^\n]*?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_WORKDIR: Final = re.compile(r"working (?:in the )?directory:[ \t]*(/[^\n]*?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
+
+_PATHS: Final = ("path", "file_path", "filePath", "absolute_path", "filename")
+"""What clients call the argument that says which file."""
+
+_ANY_OBJECT: Final = {"properties": {"practice": {"const": True}}}
 
 _MOST_TARGETS: Final = 25
-_LONGEST_LINE: Final = 1_900
-_MOST_LINES: Final = 1_900
-"""Beyond these, clients show files shortened; such a file is left alone rather than written back shortened."""
 
 
 def unit_name(text: str) -> str:
@@ -85,13 +87,11 @@ class _Tools(msgspec.Struct, frozen=True):
 def _understand(body: Mapping[str, Any]) -> _Tools:
     """Which of the tools offered can read, write and append, by the names of their arguments."""
     found: dict[str, Tool] = {}
-    choice = body.get("tool_choice")
-    if isinstance(choice, Mapping) and choice.get("type") == "none":
+    if mapping(body, "tool_choice").get("type") == "none":
         return _Tools()
-    for tool in body.get("tools") or ():
-        name, schema = str(tool.get("name", "")), tool.get("input_schema") or {}
-        properties = schema.get("properties") or {}
-        path = next((key for key in ("path", "file_path", "filePath", "filename") if key in properties), "")
+    for tool in records(body.get("tools")):
+        name, properties = str(tool.get("name", "")), mapping(mapping(tool, "input_schema"), "properties")
+        path = next((key for key in _PATHS if key in properties), "")
         kind = next((kind for kind in ("append", "write", "read") if name.lower() in {kind, f"{kind}_file"}), "")
         if path and kind and (kind == "read" or "content" in properties):
             found[kind] = Tool(name, path, "" if kind == "read" else "content")
@@ -108,14 +108,15 @@ class _Call(msgspec.Struct, frozen=True):
 
 
 def _history(body: Mapping[str, Any]) -> list[_Call]:
-    results = {part.get("tool_use_id"): part for part in _parts(body, "user") if part.get("type") == "tool_result"}
+    results = {str(part.get("tool_use_id")): part for part in _parts(body, "user") if part.get("type") == "tool_result"}
     calls = []
     for part in _parts(body, "assistant"):
         if part.get("type") == "tool_use":
-            result, values = results.get(part.get("id")), part.get("input") or {}
-            path = next((str(values[key]) for key in ("path", "file_path", "filePath", "filename") if key in values), "")
+            result, values = results.get(str(part.get("id"))), mapping(part, "input")
+            path = next((str(values[key]) for key in _PATHS if key in values), "")
             answer = None if result is None else _text(result.get("content"))
-            calls.append(_Call(str(part.get("name")), path, answer, bool(result and result.get("is_error"))))
+            failed = bool(result and result.get("is_error")) or showing.is_error(answer or "")
+            calls.append(_Call(str(part.get("name")), path, answer, failed))
     return calls
 
 
@@ -142,16 +143,27 @@ def _workdir(body: Mapping[str, Any]) -> str:
 
 def answer(body: Mapping[str, Any]) -> Reply:
     """The next turn of the conversation."""
+    if tool := shell.offered(records(body.get("tools"))):
+        submits = shell.SUBMIT in messages.human_text(body)
+        return shell.commanded(_answer(shell.with_files(body, tool)), tool, submits=submits)
+    return _answer(body)
+
+
+def _answer(body: Mapping[str, Any]) -> Reply:
     text = messages.human_text(body)
     unit, model = unit_name(text), str(body["model"])
-    schema = ((body.get("output_config") or {}).get("format") or {}).get("schema") or {}
-    if schema:
-        filled = {key: "practice" for key, kind in (schema.get("properties") or {}).items() if kind.get("type") == "string"}
+    form = mapping(mapping(body, "output_config"), "format")
+    if str(form.get("type")) in {"json_schema", "json_object"}:
+        filled = forms.filled(mapping(form, "schema") or _ANY_OBJECT)
         return Reply(({"type": "text", "text": msgspec.json.encode(filled).decode()},))
     tools, calls = _understand(body), _history(body)
     wanted = targets(text)
-    if tools.write is None or not wanted:
-        return _say(f"This is the practice provider, answering as {model}: no model was asked.", model)
+    said = f"{_text(body.get('system'))}\n\n{text}"
+    if not body.get("tools") and (edits := aider.answer(said, wanted, (unit, unit_in_full(text)))):
+        return edits
+    named = mapping(body, "tool_choice").get("type") == "tool"
+    if tools.write is None or not wanted or named:
+        return _end(f"This is the practice provider, answering as {model}: no model was asked.", body)
     located = {_located(path, tools.write, _workdir(body)): path for path in wanted}
     seen = {call.path: call for call in calls if tools.read and call.tool == tools.read.name}
     unseen = [path for path in located if path not in seen] if tools.read else []
@@ -175,7 +187,19 @@ def answer(body: Mapping[str, Any]) -> Reply:
     outcome = (
         f"{len(failed)} of {len(done)} files could not be written: {', '.join(failed)}." if failed else "All of it is there."
     )
-    return _say(f"{unit or 'The unit'}: {outcome} {content.BY}", model)
+    return _end(f"{unit or 'The unit'}: {outcome} {content.BY}", body)
+
+
+def _end(words: str, body: Mapping[str, Any]) -> Reply:
+    """A last word; where the client insists on a tool, the call that ends its work: the tool named, or its last one."""
+    choice, offered = mapping(body, "tool_choice"), records(body.get("tools"))
+    names = {"any": [tool.get("name") for tool in offered], "tool": [choice.get("name")]}.get(str(choice.get("type")), [])
+    for tool in reversed(offered):
+        if tool.get("name") in names:
+            values = forms.filled(mapping(tool, "input_schema"))
+            call = {"type": "tool_use", "id": messages.new_id("toolu"), "name": tool["name"], "input": values}
+            return _use("Filling in the form.", [call])
+    return _say(words, str(body["model"]))
 
 
 def _located(path: str, tool: Tool, workdir: str) -> str:
@@ -193,23 +217,11 @@ def _write(tools: _Tools, place: str, path: str, unit: tuple[str, str], seen: _C
         return None
     if tools.append is not None:
         return tools.append.call(place, f"\n{line}\n")
-    present = _whole(seen.answer, numbered=tools.write.path == "file_path")
+    assert tools.read is not None
+    present = showing.whole(seen.answer, argument=tools.read.path, tool=tools.read.name)
     if present is None:
         return None
     return tools.write.call(place, f"{present.rstrip()}\n\n{line}\n")
-
-
-def _whole(shown: str, *, numbered: bool) -> str | None:
-    """A file's text as a client showed it; None where that cannot be all of it, so that it must not be written back."""
-    lines = shown.partition("<system-reminder>")[0].rstrip().split("\n")
-    if numbered:
-        marks = [_NUMBERED.match(line) for line in lines]
-        if any(mark is None or int(mark[1]) != number for number, mark in enumerate(marks, 1)):
-            return None
-        lines = [line[mark.end() :] for line, mark in zip(lines, marks, strict=True) if mark]
-    if len(lines) > _MOST_LINES or any(len(line) > _LONGEST_LINE for line in lines):
-        return None
-    return "\n".join(lines)
 
 
 def _use(words: str, calls: list[dict[str, Any]]) -> Reply:

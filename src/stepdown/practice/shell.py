@@ -7,12 +7,14 @@ has to be found again in its own commands.
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 import msgspec
 
+from stepdown.agents.program import mapping, records
+from stepdown.practice.messages import Reply, new_id
 from stepdown.practice.tools import TOOLS
 
 COMMAND: Final = "exec_command"
@@ -54,6 +56,75 @@ def understood(line: str) -> tuple[str, dict[str, str]] | None:
         case ["mkdir", "-p", "--", _, "&&", "printf", "%s", text, (">" | ">>") as sign, path]:
             return _WRITES[sign], {"path": path, "content": text}
     return None
+
+
+_SHELLS: Final = frozenset({"bash", "shell", "execute_bash", "run_command"})
+_WRITERS: Final = frozenset({"write", "write_file"})
+SUBMIT: Final = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
+"""How mini-swe-agent wants to be told that the work is done."""
+
+
+def offered(tools: Sequence[Mapping[str, Any]]) -> str:
+    """The name of the tool that takes a ``command``, where that is all a client offers to write files with; "" for none."""
+    names = [str(tool.get("name")) for tool in tools if "command" in mapping(mapping(tool, "input_schema"), "properties")]
+    if any(str(tool.get("name")).lower() in _WRITERS for tool in tools):
+        return ""
+    return next((name for name in names if name.lower() in _SHELLS), "")
+
+
+def with_files(body: Mapping[str, Any], tool: str) -> dict[str, Any]:
+    """A request that offers a shell as if it offered tools for files, and as if those had been called."""
+    called: set[str] = set()
+    said = [{**message, "content": _retold(message["content"], tool, called)} for message in body["messages"]]
+    return {**body, "tools": [*body["tools"], *FILE_TOOLS], "messages": said}
+
+
+def _retold(content: object, tool: str, called: set[str]) -> object:
+    if isinstance(content, str):
+        return content
+    parts = []
+    for part in records(content):
+        found = understood(str(mapping(part, "input").get("command", ""))) if part.get("name") == tool else None
+        if found:
+            called.add(str(part.get("id")))
+            parts.append({**part, "name": found[0], "input": found[1]})
+        elif part.get("type") == "tool_result" and str(part.get("tool_use_id")) in called:
+            shown, failed = observed(part.get("content"))
+            parts.append({**part, "content": shown, "is_error": failed})
+        else:
+            parts.append(dict(part))
+    return parts
+
+
+def observed(content: object) -> tuple[str, bool]:
+    """What a command printed, and whether it failed or found no file; as text, or as mini-swe-agent's record of both."""
+    shown = content if isinstance(content, str) else "\n".join(str(part.get("text", "")) for part in records(content))
+    try:
+        record = msgspec.json.decode(shown, type=dict[str, Any])
+    except msgspec.DecodeError:
+        record = {}
+    if "returncode" in record:
+        output = str(record.get("output", ""))
+        return output, record["returncode"] != 0 or output.strip() == _MISSING
+    return shown, shown.strip() == _MISSING
+
+
+def commanded(reply: Reply, tool: str, *, submits: bool) -> Reply:
+    """The script's calls of tools for files as commands; its last word as well, where the client wants one for that.
+
+    Args:
+        reply: the script's.
+        tool: the client's tool for commands, see `offered`.
+        submits: whether the client was told to end with `SUBMIT`.
+    """
+    said: list[Mapping[str, Any]] = []
+    for block in reply.content:
+        call = block["type"] == "tool_use" and block["name"] != tool
+        said.append({**block, "name": tool, "input": {"command": command(block["name"], block["input"])}} if call else block)
+    if submits and reply.stop == "end_turn":
+        said.append({"type": "tool_use", "id": new_id("toolu"), "name": tool, "input": {"command": SUBMIT}})
+        return Reply(tuple(said), "tool_use")
+    return Reply(tuple(said), reply.stop)
 
 
 def source(line: str) -> str:
