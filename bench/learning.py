@@ -92,7 +92,8 @@ def price(failing: float, tier: Tier, world: World, policy: Policy) -> float:
     """What a unit costs on average that starts on `tier` and fails with the probability `failing`."""
     noticed = failing * world.recall + (1 - failing) * world.alarms
     ceiling = world.costs[-1]
-    return world.costs[tier.rank] + noticed * ceiling + failing * (1 - world.recall) * policy.missed_failure * ceiling
+    repair = noticed * ceiling if tier is not Tier.HEAVY else 0.0  # above the ceiling there is nobody to ask
+    return world.costs[tier.rank] + repair + failing * (1 - world.recall) * policy.missed_failure * ceiling
 
 
 Rule = Callable[[str, Tier, Experience], Tier]

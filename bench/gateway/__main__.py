@@ -2,11 +2,13 @@
 
 import argparse
 import contextlib
+import os
 import resource
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.gateway import table
@@ -14,7 +16,7 @@ from bench.gateway.install import NotHere, default_cache
 from bench.gateway.measure import FULL, QUICK, Bounds, rounds, slow_streams, soak, summary
 from bench.gateway.process import memory_bytes
 from bench.gateway.running import Load, Running, loading, providing, running
-from bench.gateway.subjects import PLAIN, SUBJECTS, chosen
+from bench.gateway.subjects import PLAIN, SUBJECTS, Subject, chosen
 from bench.gateway.table import Measured
 
 
@@ -43,18 +45,21 @@ def measure(names: Sequence[str], cache: Path, bounds: Bounds) -> tuple[list[Mea
         for subject in chosen(names):
             say(f"{subject.label}: starting")
             try:
+                starts = list(_try_out(subject, cache, scratch, provider, load, bounds.starts - 1))
                 one = stack.enter_context(running(subject, cache, scratch / subject.name, provider, load))
             except NotHere as problem:
                 missing[subject.label] = str(problem)
                 continue
             time.sleep(1)
             up.append(one)
+            starts.append((one.first_served, one.first_cpu))
             found[subject.name] = Measured(
                 name=subject.name,
                 label=subject.label,
                 how=subject.how,
                 served=one.served,
-                first_served=one.first_served,
+                first_served=statistics.median(seconds for seconds, _ in starts),
+                first_cpu=statistics.median(cpu for _, cpu in starts),
                 idle=memory_bytes(one.pid),
             )
         if not any(one.subject.name == PLAIN for one in up):
@@ -67,10 +72,19 @@ def measure(names: Sequence[str], cache: Path, bounds: Bounds) -> tuple[list[Mea
     return list(found.values()), missing
 
 
+def _try_out(
+    subject: Subject, cache: Path, scratch: Path, provider: int, load: Load, times: int
+) -> Iterator[tuple[float, float]]:
+    """Start it and end it again: seconds and CPU seconds until its first answer."""
+    for number in range(times):
+        with running(subject, cache, scratch / f"{subject.name}-{number}", provider, load) as one:
+            yield one.first_served, one.first_cpu
+
+
 def _memory(load: Load, one: Running, provider: int, row: Measured, bounds: Bounds) -> None:
     say(f"{row.label}: memory")
     row.soaked = soak(load, one, *bounds.soak)
-    if bounds.long and one.subject.ours:
+    if bounds.long and one.subject.long:
         row.long = [soak(load, one, bounds.long // 10, 60.0) for _ in range(10)]
     if bounds.everyone or one.subject.ours or row.name == PLAIN:
         row.streams = slow_streams(load, one, provider, bounds.streams)
@@ -80,11 +94,13 @@ def main() -> None:
     said = parser().parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a thousand streams are two thousand sockets of the subject
+    before = os.getloadavg()[0]
     rows, missing = measure(said.only, said.cache, QUICK if said.quick else FULL)
     if said.json:
         print(table.as_json(rows, missing))
         return
-    parts = (table.NOTES, table.notes(rows, missing), table.speed(rows), table.memory(rows), table.long(rows))
+    load = f"Cores: {os.cpu_count()}; load average before {before:.1f}, after {os.getloadavg()[0]:.1f}."
+    parts = (f"{table.NOTES}\n{load}", table.notes(rows, missing), table.speed(rows), table.memory(rows), table.long(rows))
     print("\n\n".join(part for part in parts if part))
 
 

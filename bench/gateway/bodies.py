@@ -42,7 +42,7 @@ def head(host: str, length: int, path: str, headers: Mapping[str, str]) -> bytes
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def _request(stream: bool, model: str, filler: str) -> dict[str, Any]:  # noqa: FBT001  (two callers, just above)
+def _request(stream: bool, model: str, filler: str) -> dict[str, Any]:
     talk: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": "Make the greeting friendlier."}]}]
     for turn in range(_TURNS):
         call = {"type": "tool_use", "id": f"toolu_{turn:024d}", "name": "tool_1", "input": {"path": f"/src/part_{turn}.py"}}

@@ -1,6 +1,6 @@
 """``python -m bench.gateway.load``: asks as often as it is told, over kept connections, from bytes made beforehand.
 
-A line of JSON in (`Order`) is a line of JSON out (`Result`). It is a process of its own, so that what it costs is nobody else's.
+A line of JSON in (`Order`) is a line of JSON out (`Result`). It is a process of its own: what it costs is nobody else's.
 """
 
 import asyncio

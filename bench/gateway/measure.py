@@ -1,6 +1,7 @@
 """The measurements: rounds in which every subject has its turn, then memory, one subject after the other."""
 
 import contextlib
+import math
 import statistics
 import threading
 import time
@@ -13,6 +14,7 @@ import msgspec
 from bench.gateway.load import Order, Result
 from bench.gateway.process import cpu_seconds, memory_bytes
 from bench.gateway.running import Load, Running
+from bench.gateway.upstream import CHUNKS, GAP
 
 DIRECT: Final = "direct"
 """The provider itself, without anybody in between."""
@@ -28,9 +30,10 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
         rounds: alternating.
         turn: seconds of one kind of request in a round.
         soak: requests for the memory, and after how many seconds a slow subject is stopped.
-        long: likewise for stepdown alone, in ten steps; 0 leaves it out.
+        long: requests of `Subject.long` alone, in ten steps; 0 leaves them out.
         streams: slow ones at the same time.
         everyone: whether all are asked for those, or only stepdown and the pass-through.
+        starts: how often each is started.
     """
 
     rounds: int
@@ -39,17 +42,18 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     long: int
     streams: int
     everyone: bool
+    starts: int
 
 
-QUICK: Final = Bounds(rounds=3, turn=0.8, soak=(3_000, 8.0), long=0, streams=1_000, everyone=False)
-FULL: Final = Bounds(rounds=7, turn=1.6, soak=(10_000, 25.0), long=100_000, streams=1_000, everyone=True)
+QUICK: Final = Bounds(rounds=2, turn=0.8, soak=(2_000, 6.0), long=0, streams=1_000, everyone=False, starts=1)
+FULL: Final = Bounds(rounds=6, turn=1.6, soak=(10_000, 25.0), long=100_000, streams=1_000, everyone=True, starts=3)
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of request in one round.
 
     Attributes:
-        cpu: CPU seconds of the subject a complete answer; 0 for the provider itself, which is not measured.
+        cpu: CPU seconds of the subject a complete answer; NaN where there is none, or nobody is measured.
         latencies: seconds.
         first_bytes: seconds.
         problems: what went wrong.
@@ -92,12 +96,11 @@ def _order(port: int, headers: dict[str, str], kind: str, seconds: float) -> Ord
 
 
 def _turn(load: Load, order: Order, pid: int | None) -> Turn:
-    before = 0.0 if pid is None else cpu_seconds(pid)
+    before = math.nan if pid is None else cpu_seconds(pid)
     result = load(order)
-    spent = 0.0
     if pid is not None:
         time.sleep(_SETTLE)
-        spent = cpu_seconds(pid) - before
+    spent = math.nan if pid is None or not result.latencies else cpu_seconds(pid) - before
     return Turn(
         cpu=spent / max(1, len(result.latencies)),
         latencies=result.latencies,
@@ -138,7 +141,7 @@ def summary(turns: Turns, name: str, plain: str) -> Summary:
     return Summary(
         cpu={kind: statistics.median(turn.cpu for turn in own[kind]) * 1000 for kind in KINDS},
         times_plain={
-            kind: statistics.median(turn.cpu / max(1e-9, other.cpu) for turn, other in zip(own[kind], base[kind], strict=True))
+            kind: statistics.median(turn.cpu / other.cpu for turn, other in zip(own[kind], base[kind], strict=True))
             for kind in KINDS
         },
         p50=_added([turn.latencies for turn in own["one"]], [turn.latencies for turn in direct["one"]], 0.50),
@@ -160,9 +163,8 @@ def _added(own: Sequence[Sequence[float]], direct: Sequence[Sequence[float]], sh
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least this share of the values does not exceed; NaN where there are none."""
     if not values:
-        return float("nan")
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]
+        return math.nan
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 class Soaked(msgspec.Struct, frozen=True):
@@ -216,8 +218,6 @@ def slow_streams(load: Load, one: Running, provider: int, streams: int) -> Strea
 @contextlib.contextmanager
 def _pace(provider: int, gap: float, chunks: int) -> Iterator[None]:
     """Another pace for all streams."""
-    from bench.gateway.upstream import CHUNKS, GAP  # noqa: PLC0415  (run as a program elsewhere)
-
     _set_pace(provider, gap, chunks)
     try:
         yield

@@ -15,9 +15,11 @@ import msgspec
 
 from bench.gateway.install import NotHere
 from bench.gateway.load import Order, Result
+from bench.gateway.process import cpu_seconds
 from bench.gateway.subjects import Place, Subject, environ_of
 
 _GRACE: Final = 8.0
+_TOP: Final = Path(__file__).parents[2]
 
 
 class Load:
@@ -48,6 +50,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
         port: where it listens.
         pid: of its first process.
         first_served: seconds from its start until its first answer was complete.
+        first_cpu: CPU seconds that it took until then.
         headers: what it has to be sent.
         served: the model that its first answer's header named; "" for none.
     """
@@ -56,6 +59,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     pid: int
     first_served: float
+    first_cpu: float
     headers: dict[str, str]
     served: str
 
@@ -71,7 +75,7 @@ def free_port() -> int:
 def loading() -> Iterator[Load]:
     """The process that asks, while this lasts."""
     command = [sys.executable, "-m", "bench.gateway.load"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as asked:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_TOP) as asked:
         yield Load(asked)
 
 
@@ -79,7 +83,7 @@ def loading() -> Iterator[Load]:
 def providing() -> Iterator[int]:
     """The provider, while this lasts: its port."""
     command = [sys.executable, "-m", "bench.gateway.upstream"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as provider:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_TOP) as provider:
         assert provider.stdout is not None
         yield int(provider.stdout.readline())
 
@@ -108,33 +112,37 @@ def running(subject: Subject, cache: Path, home: Path, provider: int, load: Load
             start_new_session=True,
         )
     try:
-        _wait_until_listening(one, place.port, subject.patience)
+        _wait_until_listening(one, place.port, subject.patience, log)
         result = load(Order(port=place.port, headers=headers, patience=subject.patience))
-        if not result.latencies:
-            raise NotHere(f"does not serve: {', '.join(result.problems)}{_last_words(log)}")
+        _check(result, log)
+        served, spent = time.perf_counter() - began, cpu_seconds(one.pid)
         yield Running(
             subject=subject,
             port=place.port,
             pid=one.pid,
-            first_served=time.perf_counter() - began,
+            first_served=served,
+            first_cpu=spent,
             headers=headers,
             served=result.served,
         )
-    except NotHere as problem:
-        raise NotHere(f"{problem}{_last_words(log)}" if one.poll() is not None else str(problem)) from None
     finally:
         _end(one)
 
 
-def _wait_until_listening(one: "subprocess.Popen[bytes]", port: int, patience: float) -> None:
+def _wait_until_listening(one: "subprocess.Popen[bytes]", port: int, patience: float, log: Path) -> None:
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if one.poll() is not None:
-            raise NotHere(f"ended with {one.returncode} when it was started")
+            raise NotHere(f"ended with {one.returncode} when it was started{_last_words(log)}")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.005)
     raise NotHere(f"does not listen {patience:.0f} s after its start")
+
+
+def _check(first: Result, log: Path) -> None:
+    if not first.latencies:
+        raise NotHere(f"does not serve: {', '.join(first.problems)}{_last_words(log)}")
 
 
 def _last_words(log: Path) -> str:

@@ -59,7 +59,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
         prepare: installs it and writes its files; raises NotHere.
         headers: what a client has to send it beyond the protocol's own.
         patience: seconds that it may take to start.
-        ours: whether it is stepdown: it is measured longer.
+        ours: whether it is stepdown.
+        long: whether it is asked the most often, to see that its memory stays as it is.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = MappingProxyType(_UNIT)
     patience: float = 20.0
     ours: bool = False
+    long: bool = False
 
 
 def environ_of(place: Place, start: Start) -> dict[str, str]:
@@ -86,7 +88,8 @@ http {{
   upstream provider {{ server 127.0.0.1:{provider}; keepalive 64; keepalive_requests 1000000; }}
   server {{
     listen 127.0.0.1:{port} backlog=4096;
-    location / {{ proxy_pass http://provider; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_read_timeout 600s; }}
+    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_read_timeout 600s;
+    location / {{ proxy_pass http://provider; }}
   }}
 }}
 """
@@ -100,7 +103,14 @@ def _nginx(place: Place) -> Start:
 
 
 def _plain(place: Place) -> Start:
-    packages = ("starlette==1.10.0", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0", "aiohttp==3.14.5", "orjson==3.13.0")
+    packages = (
+        "starlette==1.10.0",
+        "uvicorn==0.54.0",
+        "uvloop==0.23.0",
+        "httptools==0.9.0",
+        "aiohttp==3.14.5",
+        "orjson==3.13.0",
+    )
     python = from_pypi(place.cache / "plain", *packages)
     return Start(command=[python, Path(__file__).with_name("plain.py"), place.url, str(place.port)])
 
@@ -192,7 +202,7 @@ SUBJECTS: Final = (
     Subject(
         name=PLAIN,
         label="pass-through",
-        how="Starlette, uvicorn with uvloop and httptools, aiohttp, orjson: sets the model, writes the body anew, passes it on.",
+        how="Starlette, uvicorn with uvloop and httptools, aiohttp, orjson: sets the model, writes the body anew, sends it on.",
         prepare=_plain,
     ),
     Subject(
@@ -209,6 +219,7 @@ SUBJECTS: Final = (
         prepare=_stepdown("delegated"),
         headers=_DECLARED,
         ours=True,
+        long=True,
     ),
     Subject(
         name="portkey",
@@ -227,7 +238,7 @@ SUBJECTS: Final = (
     Subject(
         name="ccr",
         label="claude-code-router 2.0.0",
-        how="The protocol's own transformer alone, so that it does not translate. 3.x needs a package that cannot be installed.",
+        how="The protocol's own transformer alone, so that it does not translate. 3.x needs a package that is not to be had.",
         prepare=_ccr,
         patience=30.0,
     ),

@@ -1,5 +1,6 @@
 """The comparison as tables of Markdown that also read well on a terminal, and as JSON. Pure."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -18,7 +19,8 @@ class Measured(msgspec.Struct, kw_only=True):
         label: in the tables.
         how: what it was told to do.
         served: the model that it says it put the first request on.
-        first_served: seconds from its start to its first answer.
+        first_served: seconds from its start to its first answer, the median of all starts.
+        first_cpu: CPU seconds that it took for that, likewise.
         idle: bytes after that answer.
         speed: over the rounds.
         soaked: memory after so many requests more.
@@ -31,6 +33,7 @@ class Measured(msgspec.Struct, kw_only=True):
     how: str
     served: str = ""
     first_served: float
+    first_cpu: float
     idle: int
     speed: Summary | None = None
     soaked: Soaked | None = None
@@ -40,22 +43,23 @@ class Measured(msgspec.Struct, kw_only=True):
 
 NOTES = f"""\
 Messages requests of {SIZE / 1000:.0f} KB with {TOOLS} tools, over loopback, to a provider that answers from memory. Asking and
-answering are processes of their own and share the machine's cores with the subject, so times of day are worth less than CPU time,
-and p99 is mostly the machine's. CPU is the whole process tree's, work after the answer included. "x" is the multiple of the
-pass-through's CPU, median of rounds. "added" is above asking the provider directly, at one connection. Memory is proportional set
-size, without what the kernel holds for sockets. Streams of the first table have 20 chunks, one a millisecond."""
+answering are processes of their own and share the cores with the subject and whatever else runs there: trust CPU times and
+ratios; milliseconds of waiting are worth less, and p99 is mostly the machine's. CPU is the whole process tree's, work after
+the answer included. "x" is the multiple of the pass-through's CPU, median of rounds. "added" is above asking the provider
+directly, at one connection. Memory is proportional set size, without what the kernel holds for sockets. Streams of the first
+table have 20 chunks, one a millisecond; slow ones ten, one a second."""
 
 
 def speed(rows: Sequence[Measured]) -> str:
     """CPU and latency."""
     head = ("", "CPU ms", "x", "CPU ms, 8 conn.", "x", "CPU ms, stream", "x")
-    cells = [(*head, "added p50 ms", "added p99 ms", "first byte ms", "requests", "problems")]
+    cells: list[Sequence[str]] = [(*head, "added p50 ms", "added p99 ms", "first byte ms", "requests", "problems")]
     for one in rows:
         found = one.speed
         if found is None:
             continue
-        costs = [f"{value:.{2 if place % 2 == 0 else 2}f}" for place, value in enumerate(_costs(found))]
-        added = (f"{found.p50:.2f}", f"{found.p99:.2f}", f"{found.first_byte:.2f}")
+        costs = [_number(value) for value in _costs(found)]
+        added = (_number(found.p50), _number(found.p99), _number(found.first_byte))
         cells.append((one.label, *costs, *added, f"{found.requests:,}", _problems(found.problems)))
     return _lines(cells)
 
@@ -66,15 +70,17 @@ def _costs(found: Summary) -> list[float]:
 
 def memory(rows: Sequence[Measured]) -> str:
     """Start and memory."""
-    cells = [("", "first answer s", "idle MB", "after", "MB", "slow streams complete", "problems", "peak MB", "first byte s", "CPU s")]
+    head = ("", "first answer s", "CPU s until then", "idle MB", "after", "MB")
+    cells: list[Sequence[str]] = [(*head, "slow streams complete", "problems", "peak MB", "first byte s", "CPU s")]
     for one in rows:
         soaked = (f"{one.soaked.requests:,}", f"{one.soaked.memory / _MB:.0f}") if one.soaked else ("", "")
         streams = ("", "", "", "", "")
         if one.streams is not None:
             found = one.streams
-            numbers = (f"{found.peak / _MB:.0f}", f"{found.first_byte:.2f}", f"{found.cpu:.1f}")
+            numbers = (f"{found.peak / _MB:.0f}", _number(found.first_byte), f"{found.cpu:.1f}")
             streams = (f"{found.complete:,}", _problems(found.problems), *numbers)
-        cells.append((one.label, f"{one.first_served:.2f}", f"{one.idle / _MB:.0f}", *soaked, *streams))
+        start = (_number(one.first_served), _number(one.first_cpu), f"{one.idle / _MB:.0f}")
+        cells.append((one.label, *start, *soaked, *streams))
     return _lines(cells)
 
 
@@ -100,6 +106,11 @@ def as_json(rows: Sequence[Measured], missing: Mapping[str, str]) -> str:
     return msgspec.json.format(msgspec.json.encode({"subjects": rows, "missing": missing}), indent=2).decode()
 
 
+def _number(value: float) -> str:
+    """With three digits; "" where there is none."""
+    return "" if math.isnan(value) else f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
 def _problems(problems: Mapping[str, int]) -> str:
     return ", ".join(f"{times} {problem}" for problem, times in problems.items())
 
@@ -107,7 +118,9 @@ def _problems(problems: Mapping[str, int]) -> str:
 def _lines(cells: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[place]) for row in cells) for place in range(len(cells[0]))]
     lines = [
-        "| " + " | ".join(cell.ljust(width) if place == 0 else cell.rjust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True))) + " |"
+        f"| {row[0].ljust(widths[0])} | "
+        + " | ".join(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+        + " |"
         for row in cells
     ]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"

@@ -7,7 +7,7 @@ made beforehand. ``GET /pace/GAP/CHUNKS`` sets the seconds between two chunks of
 import asyncio
 import re
 import sys
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -17,8 +17,13 @@ CHUNKS: Final = 20
 
 _LENGTH: Final = re.compile(rb"content-length:\s*(\d+)", re.IGNORECASE)
 _STREAM: Final = re.compile(rb'"stream"\s*:\s*true')
-_USAGE: Final = {"input_tokens": 900, "cache_read_input_tokens": 40_000, "cache_creation_input_tokens": 1_200, "output_tokens": 1}
-_MESSAGE: Final = {
+_USAGE: Final = {
+    "input_tokens": 900,
+    "cache_read_input_tokens": 40_000,
+    "cache_creation_input_tokens": 1_200,
+    "output_tokens": 1,
+}
+_MESSAGE: Final[dict[str, Any]] = {
     "id": "msg_bench",
     "type": "message",
     "role": "assistant",

@@ -1,9 +1,10 @@
 """Evidence and prices → tier: start where a unit costs least, failures included (``learning: expected_cost``, SPEC 9). Pure.
 
-What starting at a tier costs is what the attempt costs, what failing costs where verification notices it (stepping up), and
-what failing costs where nothing does. The last has no price list: it is `Policy.missed_failure` times what the unit costs on
-the ceiling, and it keeps a cheap model that fails quietly from looking cheap. How much fails quietly is reckoned from what is
-noticed; a rating ``under`` is a quiet failure that the user saw. docs/decisions/0005 says where the numbers are from.
+What starting at a tier costs is what the attempt costs, what failing costs where verification notices it (stepping up; from the
+ceiling there is nowhere to go), and what failing costs where nothing does. The last has no price list: it is
+`Policy.missed_failure` times what the unit costs on the ceiling, and it keeps a cheap model that fails quietly from looking
+cheap. How much fails quietly is reckoned from what is noticed; a rating ``under`` is a quiet failure that the user saw.
+docs/decisions/0005 says where the numbers are from.
 """
 
 from collections.abc import Sequence
@@ -47,9 +48,10 @@ def start(
     if events < policy.evidence_minimum or ceiling is None:
         return stay
     scores = {
-        tier: offer.total + (missed(failing[tier.rank], policy) + blamed[tier.rank]) * policy.missed_failure * ceiling
+        tier: (offer.cost if offer is offers[-1] else offer.total)
+        + (missed(failing[tier.rank], policy) + blamed[tier.rank]) * policy.missed_failure * ceiling
         for tier, offer in zip(TIERS, offers, strict=False)
-        if offer is not None and offer.total is not None
+        if offer is not None and offer.cost is not None and offer.total is not None
     }
     used = _in_use(pattern, experience)
     current = used if used in scores else min(needed, max(scores))
