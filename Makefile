@@ -46,10 +46,16 @@ bench-routing: $(STAMP)
 docs: $(STAMP)
 	@$(BIN)/python scripts/reference.py
 
-# The real agents that the journeys drive, where npm is present; the tests that need them skip with their reason elsewhere.
-clients:
-	@if command -v npm >/dev/null; then npm ci --no-fund --no-audit --loglevel=error --prefix tests/journeys; \
-		else echo "npm is not here: the journeys with Claude Code and Codex will be skipped"; fi
+# The real agents and SDKs that the journeys drive; the tests that need one which is missing skip with their reason.
+# Not npm ci: it wants the packages of all platforms in the lock, and some are not to be had everywhere.
+JOURNEYS := tests/journeys
+UV       := $(BIN)/python -m uv
+clients: $(STAMP)
+	@if command -v npm >/dev/null; then npm install --no-save --no-fund --no-audit --loglevel=error --prefix $(JOURNEYS); \
+		else echo "npm is not here: the journeys with Claude Code, Codex, OpenCode and Qwen Code will be skipped"; fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(JOURNEYS)/requirements-uv.lock
+	@for name in sdks aider; do $(UV) venv --quiet --allow-existing --python $(BIN)/python $(JOURNEYS)/.venv-$$name \
+		&& $(UV) pip sync --quiet --require-hashes --python $(JOURNEYS)/.venv-$$name $(JOURNEYS)/requirements-$$name.lock || exit 1; done
 
 # Anew from pyproject.toml, only with releases at least a week old, without addresses.
 lock: $(STAMP)
@@ -57,6 +63,9 @@ lock: $(STAMP)
 	@for group in "" dev; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 		--exclude-newer "$$(date -u -d '7 days ago' +%F)" $${group:+--group $$group --all-extras} pyproject.toml \
 		-o requirements$${group:+-$$group}.lock; done
+	@for name in sdks aider uv; do $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+		--python-version 3.11 --exclude-newer "$$(date -u -d '7 days ago' +%F)" $(JOURNEYS)/requirements-$$name.in \
+		-o $(JOURNEYS)/requirements-$$name.lock; done
 
 clean:
-	rm -rf $(VENV) tests/journeys/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(JOURNEYS)/node_modules $(JOURNEYS)/.venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -32,8 +32,10 @@ CATALOG: Final = Path(__file__).resolve().parent.parent / "src" / "stepdown" / "
 SELLERS: Final = {"moonshot": "moonshotai", "xai": "x-ai"}
 """Providers that genai-prices calls differently."""
 
-NOT_PASSED_ON: Final = frozenset({"server_tools", "system_role"})
-"""Features that a reseller may not pass on to the model it resells."""
+PASSED_ON: Final = frozenset(
+    {"tools", "images", "thinking", "adaptive_thinking", "effort", "structured_output", "caching", "parallel_tools"}
+)
+"""Features that a reseller passes on to the model it resells; of the others it is not known, or it drops them silently."""
 
 RATES: Final = ("input", "output", "cache_read", "cache_write")
 
@@ -223,7 +225,7 @@ def _model(
             raise CatalogueMistakeError(f"{where}: of: {facts['of']} is not above it")
         base = entries[facts["of"]].model
         inherited = {key: getattr(base, key) for key in ("tier", "context", "output", "family", "status")}
-        features |= base.features - NOT_PASSED_ON
+        features |= base.features & PASSED_ON
     words: dict[str, Any] = {key: facts[key] for key in ("context", "output", "family", "status") if key in facts}
     if "tier" in facts:
         words["tier"] = Tier(facts["tier"])

@@ -163,6 +163,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, problem: Exception | None) -> None:  # noqa: ARG002  (the protocol's signature)
         if self._waiting:
+            self._waiting = False
             self._work.problems["cut"] += 1
         self._finish()
 

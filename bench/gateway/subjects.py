@@ -120,6 +120,7 @@ model_list:
   - model_name: {model}
     litellm_params: {{model: anthropic/claude-haiku-4-5, api_base: "{url}", api_key: sk-bench}}
 litellm_settings: {{telemetry: false}}
+general_settings: {{dangerously_permit_weak_or_unset_master_key: true}}  # on loopback, without a key, as the others
 """
 
 

@@ -74,3 +74,9 @@ class BusyError(StepdownError):
     """Another run is at work on this plan."""
 
     exit_code = 9
+
+
+class GatewayError(StepdownError):
+    """The gateway cannot be started, or does not answer."""
+
+    exit_code = 10

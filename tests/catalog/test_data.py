@@ -81,7 +81,11 @@ def test_a_correction_is_noticed_until_it_is_compiled(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("features: [claude, thinking]", "features: [claude, thinkin]", "anthropic/claude-haiku-4-5: thinkin is no feature"),
+        (
+            "features: [claude, thinking, sampling, prefill",
+            "features: [claude, thinkin, sampling, prefill",
+            "anthropic/claude-haiku-4-5: thinkin is no feature",
+        ),
         ("{of: anthropic/claude-haiku-5-5}", "{of: anthropic/claude-haiku-6}", "of: anthropic/claude-haiku-6 is not above it"),
         ("{tier: light, context: 200000", "{tier: light, contxt: 200000", "anthropic/claude-haiku-4-5: unknown key contxt"),
     ],
@@ -197,3 +201,66 @@ def test_haiku_4_5_is_what_its_users_found_it_to_be(catalog: Catalog) -> None:
     assert (haiku.context, haiku.output) == (200_000, 64_000)
     assert not haiku.features & {"adaptive_thinking", "effort", "system_role"}
     assert "thinking" in haiku.features
+
+
+def having(catalog: Catalog, feature: str, provider: str) -> set[str]:
+    """Who of a provider's current models has a feature."""
+    return {
+        model.id for model in catalog if model.provider == provider and model.status == "current" and feature in model.features
+    }
+
+
+CLAUDE_5_5 = {"claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5", "claude-fable-5-2"}
+CLAUDE_4_6 = {"claude-opus-4-6", "claude-sonnet-4-6"}
+FROM_GPT_5_6 = {
+    *("gpt-5.6-luna", "gpt-5.6-terra", "gpt-5.6-sol"),
+    *("gpt-6-luna", "gpt-6-sol", "gpt-6-astra", "gpt-6.1-terra", "gpt-6.1-sol"),
+}
+
+
+@pytest.mark.parametrize(
+    ("feature", "ids"),
+    [
+        ("turn_effort", CLAUDE_5_5 | {"claude-opus-5"}),
+        ("tool_changes", CLAUDE_5_5 | {"claude-opus-5", "claude-opus-4-8"}),
+        ("system_role", CLAUDE_5_5 | {"claude-opus-5", "claude-opus-4-8"}),
+        ("effort:xhigh", CLAUDE_5_5 | {"claude-opus-5", "claude-sonnet-5", "claude-opus-4-8", "claude-opus-4-7"}),
+        ("effort:max", CLAUDE_5_5 | CLAUDE_4_6 | {"claude-opus-5", "claude-sonnet-5", "claude-opus-4-8", "claude-opus-4-7"}),
+        ("sampling", CLAUDE_4_6 | {"claude-haiku-4-5"}),
+        ("prefill", {"claude-haiku-4-5"}),
+    ],
+)
+def test_the_newer_features_of_claude_are_where_the_vendor_says(catalog: Catalog, feature: str, ids: set[str]) -> None:
+    assert having(catalog, feature, "anthropic") == ids
+
+
+def test_models_that_always_think_cannot_be_told_not_to_or_be_forced(catalog: Catalog) -> None:
+    always = {"claude-sonnet-5-5", "claude-opus-5-5", "claude-fable-5-2"}
+    assert not (having(catalog, "thinking_off", "anthropic") | having(catalog, "forced_tools", "anthropic")) & always
+
+
+@pytest.mark.parametrize("feature", ["additional_tools", "reasoning_context", "effort:max"])
+def test_what_codex_asks_of_its_newest_models_is_theirs_alone(catalog: Catalog, feature: str) -> None:
+    assert having(catalog, feature, "openai") == FROM_GPT_5_6
+
+
+@pytest.mark.parametrize("feature", ["verbosity", "tool_search"])
+def test_codex_models_before_5_4_take_neither_verbosity_nor_tool_search(catalog: Catalog, feature: str) -> None:
+    found = having(catalog, feature, "openai")
+    assert FROM_GPT_5_6 | {"gpt-5.5", "gpt-5.4", "gpt-5.4-mini"} <= found
+    assert "gpt-5.3-codex" not in found
+
+
+def test_an_effort_beyond_the_ordinary_is_an_effort(catalog: Catalog) -> None:
+    for model in catalog:
+        assert "effort" in model.features or not any(name.startswith("effort:") for name in model.features), model.ref
+        assert "system_role" in model.features or "turn_effort" not in model.features, model.ref
+
+
+def test_a_reseller_passes_on_no_more_than_is_known(catalog: Catalog) -> None:
+    """It may drop a parameter without a word, and then the answer is another."""
+    resold = {model.ref: model for model in catalog if model.provider == "openrouter"}
+    opus = resold["openrouter/anthropic/claude-opus-5.5"]
+    assert {"adaptive_thinking", "effort", "tools"} <= opus.features
+    unknown = {"server_tools", "system_role", "turn_effort", "tool_changes", "effort:max", "sampling", "verbosity"}
+    assert not any(model.features & unknown for model in resold.values())

@@ -171,6 +171,12 @@ async def test_what_was_under_way_is_settled_with_what_it_used_and_runs_again(pl
     assert not task(plan).done
 
 
+async def test_what_passes_through_a_gateway_is_not_a_runs_to_end(plan: GsdPlan, ledger: SqliteLedger) -> None:
+    ledger.begin(Attempt(project=plan.project, unit_type="conversation", unit_id="s1", agent="gateway", started=1.0, key="k"))
+    assert await settle_left_behind(dispatcher(plan, ledger, Actor(writes()))) == []
+    assert len(ledger.unfinished(plan.project)) == 1
+
+
 async def test_what_its_agent_had_finished_is_ticked_and_not_paid_again(plan: GsdPlan, ledger: SqliteLedger) -> None:
     left_behind(ledger, plan, Use(tokens=Tokens(input=70), requests=1, cost_usd=0.1, ended=True))
     (said,) = await settle_left_behind(dispatcher(plan, ledger, Actor(writes())))

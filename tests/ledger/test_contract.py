@@ -611,11 +611,11 @@ def test_a_batch_is_kept_whole(ledger: Ledger) -> None:
 
 def test_a_batch_that_is_broken_off_leaves_nothing(ledger: Ledger) -> None:
     running = ledger.begin(attempt())
-    rating = Rating(project="/work", unit_type="t", unit_id="T", word="ok", tier=Tier.LIGHT, pattern="t", at=1.0)
+    rating = Rating(project="/p", unit_type="t", unit_id="T", word="ok", tier=Tier.LIGHT, pattern="t", at=1.0)
 
     def everything() -> tuple[object, ...]:
         said = (ledger.records(), ledger.spent(), ledger.breakdown("model"), ledger.evidence(), ledger.ratings())
-        return (*map(repr, said), ledger.blocks(0.0), ledger.plan_meters(), ledger.consents("/work"), ledger.expectations())
+        return (*map(repr, said), ledger.blocks(0.0), ledger.plan_meters(), ledger.consents("/p"), ledger.expectations())
 
     before = everything()
 
@@ -623,11 +623,11 @@ def test_a_batch_that_is_broken_off_leaves_nothing(ledger: Ledger) -> None:
         with ledger.batch():
             ledger.settle(running, outcome())
             ledger.settle(ledger.begin(attempt(unit_id="T02")), outcome())
-            ledger.import_records("/work", "gsd", [(attempt(unit_id="T03"), outcome())])
+            ledger.import_records("/p", "gsd", [(attempt(unit_id="T03"), outcome())])
             ledger.add_evidence([event(at=1.0)])
             ledger.rate(rating)
             ledger.forget(None, 1.0)
-            ledger.consent("/work", "plan commands", 1.0)
+            ledger.consent("/p", "plan commands", 1.0)
             ledger.block(Block(model="a/b", reason="403", until=9.0))
             ledger.set_plan_meter(PlanMeter(provider="anthropic", window="5h", used=0.5, at=1.0))
             assert ledger.first_time("said", 1.0)

@@ -18,9 +18,36 @@ FEATURES: Final = frozenset(
         "caching",
         "server_tools",
         "parallel_tools",
+        "forced_tools",
+        "tool_changes",
+        "additional_tools",
+        "tool_search",
+        "thinking_off",
+        "turn_effort",
+        "effort:none",
+        "effort:minimal",
+        "effort:xhigh",
+        "effort:max",
+        "reasoning_context",
+        "verbosity",
+        "sampling",
+        "prefill",
     }
 )
-"""The names that `Model.features` may hold; `Model` says what each means."""
+"""The names that `Model.features` may hold, as the gateway's readers call what a request uses.
+
+Tools: ``tools``; ``parallel_tools`` (their parallel use can be switched on and off); ``forced_tools`` (a call can be demanded);
+``server_tools`` (run by the provider, or of a type of its own); ``tool_changes`` (offered and withdrawn by system messages);
+``additional_tools`` (offered by an item of the input, as Codex does); ``tool_search`` (found when needed, or in a namespace).
+
+Thinking: ``thinking`` (enabled with a budget); ``adaptive_thinking``; ``thinking_off`` (can be disabled); ``effort`` (low,
+medium, high); ``effort:none``, ``effort:minimal``, ``effort:xhigh``, ``effort:max`` (these as well); ``turn_effort`` (changed
+by a system message); ``reasoning_context`` (which earlier reasoning counts, as Codex says).
+
+The rest: ``images`` (and documents); ``system_role`` (role "system" or "developer" inside the conversation);
+``structured_output``; ``caching``; ``verbosity`` (low and high); ``sampling`` (all of temperature, top_p, top_k, penalties,
+stop words, log probabilities, as far as the protocol has them); ``prefill`` (the answer's beginning is given).
+"""
 
 PROTOCOLS: Final = ("messages", "chat", "responses")
 """The names that `Model.protocols` may hold: Anthropic Messages, OpenAI Chat Completions, OpenAI Responses."""
@@ -79,9 +106,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
         tier: which work it is for; None is unknown, and such a model is never routed to.
         context: context window in tokens (prompt and output together where the provider counts so); None is unknown.
         output: most output tokens of one response; None is unknown.
-        features: what it can do: ``tools``, ``images``, ``thinking`` (enabled with a budget), ``adaptive_thinking``,
-            ``effort``, ``system_role`` (role "system" inside messages), ``structured_output``, ``caching``,
-            ``server_tools``, ``parallel_tools``.
+        features: what it can do: names of `FEATURES`.
         protocols: which wire protocols the provider serves it on: ``messages``, ``chat``, ``responses``.
         aliases: other names for it, exact.
         family: models that share weights and tokeniser across providers have the same family: ``claude-sonnet-4.6``.

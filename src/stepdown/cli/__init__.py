@@ -2,7 +2,8 @@
 
 Exit codes: 0 done; 1 a unit failed; 2 a call or preferences that cannot be understood; 3 no readable plan; 4 the ledger
 cannot be used; 5 the agent cannot be used; 6 a budget is used up; 7 a provider does not answer; 8 the work tree cannot be
-snapshotted or put back; 9 another run is at work on the plan; 130 stopped with ctrl-C.
+snapshotted or put back; 9 another run is at work on the plan; 10 the gateway cannot be started or does not answer; 130 stopped
+with ctrl-C. `exec` ends as the program it started did.
 """
 
 import importlib
@@ -19,6 +20,12 @@ COMMANDS: Final = {
     "plan": "List a plan's units with the model each would run on, and why. Spends nothing.",
     "decide": "Decide one unit: the receipt, what was considered, and what would flip it.",
     "run": "Run a plan's pending units, each on its model.",
+    "serve": "Start the gateway: any agent's requests, recorded and, if you say so, routed.",
+    "exec": "Start an agent behind the gateway: stepdown exec -- claude.",
+    "connect": "Point an agent's own configuration at the gateway, and back.",
+    "mode": "What a running gateway may change: observe, delegated or full.",
+    "pin": "Everything that passes the gateway on one model or tier, for a while.",
+    "tail": "What passes the gateway, as it happens.",
     "status": "Budgets, what is running, what was spent lately.",
     "report": "What was spent, by tier, type and model, and what routing saved.",
     "simulate": "What the past would have cost under another policy, other models or other prices.",
@@ -33,6 +40,10 @@ COMMANDS: Final = {
 }
 
 
+_MODULES: Final = {"exec": "exec_"}
+"""Where a command's module cannot be called like the command."""
+
+
 class _Commands(click.Group):
     """A group that knows its commands' names and help without importing them."""
 
@@ -42,7 +53,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  (click's signature)
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"stepdown.cli.{cmd_name}").command
+        command = importlib.import_module(f"stepdown.cli.{_MODULES.get(cmd_name, cmd_name)}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -15,9 +16,14 @@ from stepdown.agents import AGENTS, open_agent
 from stepdown.candidates import Market
 from stepdown.catalog import Catalog
 from stepdown.cli.arguments import TREE, directory
+from stepdown.cli.gateways import glance
 from stepdown.cli.screen import print_json, say
+from stepdown.clients import CLIENTS
+from stepdown.clients.connection import Connections
 from stepdown.errors import StepdownError
+from stepdown.gateway.found import running
 from stepdown.ledger import ledger_location, open_ledger
+from stepdown.ledger.open import home
 from stepdown.plans import GsdPlan
 from stepdown.plans.source import pending
 from stepdown.preferences import Preferences, load_preferences
@@ -79,6 +85,7 @@ def examine(root: Path) -> Iterator[Finding]:
     yield Finding("ok", "catalogue", f"{len(catalog.models)} models")
     yield from _models(preferences, catalog)
     yield from _agents(preferences)
+    yield from _gateway(root)
     yield _git(root)
 
 
@@ -174,6 +181,25 @@ def _agents(preferences: Preferences) -> Iterator[Finding]:
             yield Finding("wrong" if name in preferences.agents else "note", f"agent {name}", missing)
         else:
             yield Finding("ok", f"agent {name}", "ready")
+
+
+def _gateway(root: Path) -> Iterator[Finding]:
+    """The gateway that runs for this project, and agents that are configured to need one."""
+    there = glance(root)
+    if there is not None:
+        yield Finding("ok", "gateway", str(there))
+    answering = {one.url for one in running()}
+    connections = Connections(home() / "connected")
+    for name in CLIENTS:
+        try:
+            connected = connections.known(name)
+        except StepdownError as error:
+            yield Finding("wrong", f"gateway for {name}", str(error))
+            continue
+        urls = connected.urls if connected else frozenset[str]()
+        if urls and not urls & answering:
+            fix = f"stepdown serve --port {urlsplit(min(urls)).port}, or stepdown connect {name} --undo"
+            yield Finding("wrong", f"gateway for {name}", f"it is connected to {min(urls)}, and no gateway answers there", fix)
 
 
 def _git(root: Path) -> Finding:

@@ -30,6 +30,7 @@ from stepdown.ledger import Ledger, open_ledger
 from stepdown.ledger.history import write_routing_history
 from stepdown.ledger.open import home
 from stepdown.plans.source import pending
+from stepdown.telemetry import watched
 from stepdown.units import Unit
 
 _CONSENT = "verification commands"
@@ -124,7 +125,8 @@ async def _run(
             with keys.paused():
                 return _go_on(why)
 
-        running = run_plan(dispatcher, only=only, max_units=max_units, watcher=screen, go_on=go_on)
+        watcher = stack.enter_context(watched(screen, agent.name, workspace.router.catalog))
+        running = run_plan(dispatcher, only=only, max_units=max_units, watcher=watcher, go_on=go_on)
         results = []
         async for done in running:
             screen.done(done)

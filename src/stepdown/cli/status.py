@@ -9,6 +9,7 @@ import msgspec
 
 from stepdown.budget import band
 from stepdown.cli.arguments import TREE, directory
+from stepdown.cli.gateways import Glance, glance
 from stepdown.cli.screen import print_json, say
 from stepdown.context import meters as meters_of
 from stepdown.context import standings
@@ -33,6 +34,7 @@ def command(*, path: Path, json_: bool) -> None:
     now = time.time()
     with open_ledger(create=False) as ledger:
         status = gather(ledger, preferences, str(root), now)
+    status = msgspec.structs.replace(status, gateway=glance(root))
     if json_:
         print_json(status)
     else:
@@ -101,6 +103,7 @@ class Status(msgspec.Struct, frozen=True):
     last: list[Run]
     blocked: list[Block]
     stood_down: list[Loss]
+    gateway: Glance | None = None
 
 
 def gather(ledger: Ledger, preferences: Preferences, project: str, now: float) -> Status:
@@ -160,6 +163,8 @@ def lines(status: Status, now: float) -> Iterator[str]:
     ever = status.spent["all"]
     if not ever.attempts:
         yield "  nothing recorded yet: `stepdown report` reads a project's past, `stepdown run` makes new records"
+    if status.gateway is not None:
+        yield f"  gateway   {status.gateway}"
     for meter in status.meters:
         yield f"  budget    {meter.name}: {meter.detail} ({meter.used:.0%}; {meter.band}; at 100 %: {meter.enforcement})"
     spans = {"day": "24 h", "week": "7 days", "all": "in all"}

@@ -12,7 +12,7 @@ import msgspec
 
 from stepdown.dispatch.dispatcher import Dispatcher
 from stepdown.dispatch.records import base_name
-from stepdown.ledger.port import Outcome, Record, Use
+from stepdown.ledger.port import GATEWAY, Outcome, Record, Use
 from stepdown.plans.source import pending
 from stepdown.units import Tokens, Unit
 
@@ -30,7 +30,9 @@ class Accountant(Protocol):
 
 async def settle_left_behind(dispatcher: Dispatcher) -> list[str]:
     """Settle every unfinished attempt of the plan; a line for each, saying what became of it."""
-    left = [record for record in dispatcher.ledger.unfinished(dispatcher.plan.project) if record.source == "run"]
+    unfinished = dispatcher.ledger.unfinished(dispatcher.plan.project)
+    # What passes through a gateway is not this run's: it may be running, and puts its own past in order.
+    left = [record for record in unfinished if record.source == "run" and record.attempt.agent != GATEWAY]
     end_left_behind({record.attempt.key for record in left})
     said = [await _settle(dispatcher, record) for record in left]
     _forget_others(dispatcher)

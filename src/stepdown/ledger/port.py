@@ -89,7 +89,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         verified: True or False by a check; None: nothing checked it (``unverified``).
         tokens: what it used; None is unknown.
         cost_usd: what it cost; None is unknown.
-        cost_source: ``reported`` (by the agent or provider), ``priced`` (tokens times list price) or ``unknown``.
+        cost_source: ``reported`` (by the agent or provider), ``priced`` (tokens times list price), ``estimated``
+            (likewise, of tokens that are in part a guess by size) or ``unknown``.
         ceiling_cost_usd: what the same tokens cost at the ceiling's prices; None is unknown.
         requests: requests to the provider; None is unknown.
         finished: seconds since the epoch.

@@ -1,0 +1,151 @@
+"""``stepdown serve``: the gateway in the foreground, until ctrl-C."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+import msgspec
+
+from stepdown.cli.arguments import TREE, project_at
+from stepdown.cli.gateways import shown
+from stepdown.cli.screen import complain, say
+from stepdown.gateway.found import TOKEN, Found
+from stepdown.preferences import Preferences, load_preferences
+from stepdown.report.tables import one_line
+
+if TYPE_CHECKING:
+    from stepdown.gateway.books import Line
+    from stepdown.gateway.desk import Desk
+
+MODES: Final = {
+    "observe": "records what it would do, changes nothing",
+    "delegated": "reroutes declared units",
+    "full": "may reroute conversations as well",
+}
+"""`stepdown.gateway.desk.MODES` in a few words."""
+
+PORT: Final = 8787
+"""Where it listens unless told otherwise, so that lasting configurations of agents can name it."""
+
+
+@click.command("serve", short_help="Start the gateway.")
+@click.argument("path", type=TREE, default=".")
+@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help=f"Another address needs a token, in {TOKEN}.")
+@click.option("--mode", type=click.Choice(list(MODES)), help="What it may change; default: what the preferences say.")
+@click.option("--host-name", "host_names", multiple=True, metavar="NAME", help="Another name it may be called by.")
+@click.option(
+    "--drain", type=click.FloatRange(min=0), default=30.0, show_default=True, help="Seconds that answers may take to end."
+)
+@click.option(
+    "--idle", type=click.FloatRange(min=0), default=0.0, help="End after so many seconds without anybody; 0 is never."
+)
+@click.option("--verbose", is_flag=True, help="A line per request.")
+def command(
+    *,
+    path: Path,
+    port: int,
+    host: str,
+    mode: str | None,
+    host_names: tuple[str, ...],
+    drain: float,
+    idle: float,
+    verbose: bool,
+) -> None:
+    """Put stepdown between agents and their providers, counting for the project at PATH what names no other.
+
+    It starts by changing nothing: it records which model each request went to, what that cost and what it would have decided.
+    ctrl-C stops it once the answers under way have ended; a second one does not wait for them.
+    """
+    from stepdown.gateway.descriptors import allow_many  # noqa: PLC0415  (for this command alone)
+    from stepdown.gateway.serve import Options, serve  # noqa: PLC0415  (the server, for this command alone)
+
+    project = project_at(path)
+    options = Options(
+        host=host,
+        port=port,
+        project=project,
+        load=lambda: load_preferences(Path(project)),
+        mode=mode or "",
+        token=os.environ.get(TOKEN, ""),
+        host_names=frozenset(host_names),
+        drain=drain,
+        idle=idle,
+    )
+    allow_many()
+    _log_plainly()
+    for warning in options.load().warnings:
+        complain(warning)
+
+    def ready(found: Found, desk: "Desk") -> None:
+        say(*_greeting(found, desk))
+        sys.stdout.flush()
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        cut = runner.run(serve(options, ready=ready, stopping=_stopping, passing=_passing if verbose else None))
+    if cut:
+        complain(f"{cut} {'answer was' if cut == 1 else 'answers were'} cut off")
+        raise SystemExit(130)
+
+
+def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
+    """uvloop's, where it is installed: half the time per request."""
+    try:
+        import uvloop  # noqa: PLC0415  (the same)
+    except ImportError:
+        return None
+    return uvloop.Loop
+
+
+def _passing(line: "Line") -> None:
+    click.echo(one_line(shown(msgspec.to_builtins(line))), err=True)
+
+
+def _stopping(under_way: int) -> None:
+    if under_way:
+        waits = "it waits for 1 answer" if under_way == 1 else f"it waits for {under_way} answers"
+        complain(f"stopping: {waits}; ctrl-C again does not wait")
+
+
+def _greeting(found: Found, desk: "Desk") -> Iterator[str]:
+    """Where it is, what it does, what it found, and how agents get there."""
+    preferences = desk.world.preferences
+    yield f"stepdown listens on {found.url}, mode {desk.mode}: {MODES[desk.mode]}"
+    yield f"  project    {found.project}"
+    yield f"  providers  {', '.join(_providers(preferences))}"
+    yield f"  for Claude Code and Anthropic's SDKs    ANTHROPIC_BASE_URL={found.url}"
+    yield f"  for Codex, OpenCode and OpenAI's SDKs   OPENAI_BASE_URL={found.url}/v1"
+    if found.port == PORT:
+        yield "  or: stepdown exec -- claude, stepdown connect claude; stepdown tail shows what passes"
+    else:
+        yield f"  or: stepdown exec --port {found.port} -- claude; stepdown tail shows what passes"
+
+
+def _providers(preferences: Preferences) -> Iterator[str]:
+    """Who may be asked, each with the name of the variable that holds a key for it."""
+    from stepdown.catalog import Catalog  # noqa: PLC0415  (for this command alone)
+    from stepdown.providers import participating, providers  # noqa: PLC0415  (the same)
+
+    catalog, known = Catalog.load(preferences.catalog), providers(preferences)
+    ceilings = [catalog.resolve(choice.model, choice.provider) for choice in preferences.models.values()]
+    names = frozenset[str]().union(*(participating(preferences, catalog, ceiling) for ceiling in (None, *ceilings)))
+    for name in sorted(names | {"anthropic", "openai"}):
+        provider = known.get(name)
+        if provider is not None:
+            key = provider.key_in(os.environ)
+            yield f"{name} ({key or ('local' if provider.local else 'the agent brings its own login')})"
+
+
+def _log_plainly() -> None:
+    """Warnings as lines on standard error, as every other complaint."""
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            complain(self.format(record))
+
+    logging.basicConfig(level=logging.WARNING, handlers=[Lines()], format="%(message)s", force=True)

@@ -1,0 +1,225 @@
+"""The gateway's own routes: its health, the dry run, ratings, modes, pins, and the lines of what passes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from stepdown.errors import LedgerError, StepdownError
+from stepdown.gateway.books import Books
+from stepdown.gateway.client import Gone, read_body
+from stepdown.gateway.desk import Desk, Pinned
+from stepdown.gateway.protocols import WIRES
+from stepdown.gateway.recorder import Recorder
+from stepdown.gateway.wire import Unreadable
+from stepdown.ledger.port import Ledger
+from stepdown.rating import consequence, rating_of, start_of
+from stepdown.recorded import attempts_at
+
+_Said = TypeVar("_Said")
+
+_QUIET: Final = 15.0
+"""Seconds without a line after which a follower is sent a comment, so that it knows that we are there."""
+
+
+class Control:
+    """The routes.
+
+    Args:
+        desk: what is asked and switched.
+        books: the lines.
+        recorder: reads and writes the ledger in its own thread.
+        facts: what `status` says besides: version, address, since when.
+    """
+
+    def __init__(self, desk: Desk, books: Books, recorder: Recorder, facts: Callable[[], dict[str, Any]]) -> None:
+        self._desk = desk
+        self._books = books
+        self._recorder = recorder
+        self._facts = facts
+        self.closing = asyncio.Event()
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """Where they are."""
+        return [
+            Route("/healthz", self.health),
+            Route("/readyz", self.health),
+            Route("/v1/stepdown/status", self.status),
+            Route("/v1/stepdown/route", self.route, methods=["POST"]),
+            Route("/v1/stepdown/rate", self.rate, methods=["POST"]),
+            Route("/v1/stepdown/mode", self.mode, methods=["POST"]),
+            Route("/v1/stepdown/pin", self.pin, methods=["POST", "DELETE"]),
+            Route("/v1/stepdown/events", self.events),
+        ]
+
+    async def health(self, _: Request) -> Response:
+        """``GET /healthz``: that we are stepdown's gateway, and up."""
+        return self._presence(self._facts())
+
+    def presence(self, *, brief: bool) -> Response:
+        """The same for somebody who may not come in: not whose requests are counted here, and in brief nothing at all."""
+        return self._presence({} if brief else {key: value for key, value in self._facts().items() if key != "project"})
+
+    def _presence(self, facts: Mapping[str, Any]) -> Response:
+        closing = self.closing.is_set()
+        return _json({"ok": not closing, "service": "stepdown", **facts}, 503 if closing else 200)
+
+    async def status(self, _: Request) -> Response:
+        """``GET /v1/stepdown/status``: mode, pin and budgets, now."""
+        pin = self._desk.pin
+        meters = [msgspec.to_builtins(meter) for meter in self._books.context(self._desk.project).meters]
+        pinned = None if pin is None else {"pin": pin.pin, "until": pin.until}
+        return _json({**self._facts(), "mode": self._desk.mode, "pin": pinned, "project": self._desk.project, "meters": meters})
+
+    async def route(self, request: Request) -> Response:
+        """``POST /v1/stepdown/route``: what would become of this request; its protocol is ``?protocol=``, or its shape's."""
+        try:
+            body = await _body(request)
+        except Unreadable as problem:
+            return _failed(problem.status, str(problem))
+        name = request.query_params.get("protocol") or _protocol(body)
+        wire = WIRES.get(name)
+        if wire is None:
+            return _failed(400, f"there is no protocol '{name}': {', '.join(WIRES)}")
+        headers = dict(request.headers)
+        try:
+            envelope = wire.read(body, headers)
+            route = self._desk.route(wire, envelope, headers, dry=True)
+        except Unreadable as problem:
+            return _failed(problem.status, str(problem))
+        return _json(
+            {
+                "unit": route.asked.unit.type,
+                "id": route.asked.unit.id,
+                "applied": route.applied,
+                "mode": self._desk.mode,
+                "hops": [hop.model.ref for hop in route.hops],
+                "adaptations": route.hops[0].adaptations,
+                "refused": route.refused,
+                "decision": route.decision,
+            }
+        )
+
+    async def rate(self, request: Request) -> Response:
+        """``POST /v1/stepdown/rate`` with ``{"word": "under", "unit": "execute-task T01", "project": ...}``."""
+        try:
+            said = _read(await _body(request), _Rated, "word (over, under or ok) and unit")
+            lines = await self._recorder.ask(lambda ledger: self._rate(ledger, said))
+        except LedgerError as problem:
+            return _failed(503, str(problem))
+        except StepdownError as problem:
+            return _failed(400, str(problem))
+        return _json({"said": lines})
+
+    def _rate(self, ledger: Ledger, said: "_Rated") -> list[str]:
+        """In the ledger's thread."""
+        project = said.project or self._desk.project
+        attempts = attempts_at(ledger, project, said.unit)
+        rating = rating_of(attempts, said.word, time.time())
+        ledger.rate(rating)
+        return list(consequence(rating, start_of(attempts), self._desk.world.router, self._books.context(project)))
+
+    async def mode(self, request: Request) -> Response:
+        """``POST /v1/stepdown/mode`` with ``{"mode": "delegated"}``."""
+        try:
+            wanted = _read(await _body(request), _Mode, "mode").mode
+        except Unreadable as problem:
+            return _failed(problem.status, str(problem))
+        why = self._desk.switch(wanted)
+        return _failed(400, why) if why else _json({"mode": self._desk.mode})
+
+    async def pin(self, request: Request) -> Response:
+        """``POST /v1/stepdown/pin`` with ``{"pin": "opus", "seconds": 3600}``; ``DELETE`` lets go."""
+        if request.method == "DELETE":
+            self._desk.set_pin(None)
+            return _json({"pin": None})
+        try:
+            said = _read(await _body(request), _Pinned, "pin, and seconds of more than 0,")
+        except Unreadable as problem:
+            return _failed(problem.status, str(problem))
+        why = self._desk.unknown_pin(said.pin)
+        if why:
+            return _failed(400, why)
+        pinned = Pinned(said.pin, time.time() + said.seconds)
+        self._desk.set_pin(pinned)
+        return _json({"pin": pinned.pin, "until": pinned.until})
+
+    async def events(self, _: Request) -> Response:
+        """``GET /v1/stepdown/events``: a server-sent event for each request that has passed, from now on."""
+        return StreamingResponse(self._lines(), media_type="text/event-stream", headers={"cache-control": "no-cache"})
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        queue = self._books.follow()
+        closing = asyncio.ensure_future(self.closing.wait())
+        line = asyncio.ensure_future(queue.get())
+        try:
+            yield b": stepdown\n\n"
+            while not closing.done():
+                await asyncio.wait({line, closing}, timeout=_QUIET, return_when=asyncio.FIRST_COMPLETED)
+                if line.done():
+                    yield b"data: " + msgspec.json.encode(line.result()) + b"\n\n"
+                    line = asyncio.ensure_future(queue.get())
+                else:
+                    yield b": still here\n\n"
+        finally:
+            line.cancel()
+            closing.cancel()
+            self._books.unfollow(queue)
+
+
+class _Rated(msgspec.Struct):
+    word: str
+    unit: str
+    project: str = ""
+
+
+class _Mode(msgspec.Struct):
+    mode: str
+
+
+class _Pinned(msgspec.Struct):
+    pin: str
+    seconds: Annotated[float, msgspec.Meta(gt=0)] = 3600.0
+
+
+async def _body(request: Request) -> bytes:
+    """All of it, whatever it calls itself: these routes are our own.
+
+    Raises:
+        Unreadable: it is too large.
+    """
+    try:
+        return await read_body(request.headers, request.receive)
+    except Gone:
+        raise Unreadable("the client has gone") from None
+
+
+def _read(body: bytes, kind: type[_Said], expected: str) -> _Said:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise Unreadable(f"a JSON object with {expected} is expected: {problem}") from problem
+
+
+def _protocol(body: bytes) -> str:
+    """The protocol that a body has the shape of: Responses has an input; Messages has to say max_tokens, Chat rarely does."""
+    try:
+        keys = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).keys()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "messages"
+    if "input" in keys:
+        return "responses"
+    return "messages" if "max_tokens" in keys else "chat"
+
+
+def _json(data: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(data), status, media_type="application/json")
+
+
+def _failed(status: int, why: str) -> Response:
+    return _json({"error": {"message": why}}, status)

@@ -1,0 +1,110 @@
+"""What became of one request: the record that books and telemetry are told, and who is told."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from stepdown.catalog import Model
+from stepdown.gateway.desk import Route
+from stepdown.gateway.hops import Hop
+from stepdown.units import Tokens
+
+
+class GivenUp(msgspec.Struct, frozen=True):
+    """A hop that failed before a byte went out, so that the next was asked.
+
+    Attributes:
+        hop: who was asked.
+        began: seconds since the request came in, when it was asked.
+        ended: likewise, when it was given up.
+        why: its HTTP status, `UpstreamError.kind`, or ``stream`` where an answer began with an error or not at all.
+        failure: the kind of SPEC 8.
+    """
+
+    hop: Hop
+    began: float
+    ended: float
+    why: str
+    failure: str = "provider"
+
+
+class Passed(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one request: a line of `stepdown tail`, and what the ledger is told. No prompt, no key.
+
+    Attributes:
+        at: seconds since the epoch, when all of it had come in.
+        protocol: the name of its `Wire`.
+        route: what was decided.
+        hop: who answered, or was asked last; None where nobody was asked.
+        status: what the client was sent; 499 where it had gone.
+        tokens: what the answer says it used; None is unknown, or nothing.
+        estimated: whether `tokens` is what its size suggests, at least in part: the answer did not say.
+        failure: the kind of SPEC 8; None for success.
+        tried: how many were asked.
+        given_up: those of them that failed while there was another to ask.
+        added: seconds until the first was asked, which is what stepdown took; None where nobody was.
+        first_byte: seconds until the first byte went out; None where none did.
+        seconds: until the end.
+        streamed: whether it was a stream.
+        said: the model that the answer says it is from; "" where it does not.
+        stop: why the model stopped, in the protocol's own word; "" where that was not said.
+        traceparent: the trace that the client says it belongs to, as W3C writes it; "" for none.
+    """
+
+    at: float
+    protocol: str
+    route: Route
+    hop: Hop | None
+    status: int
+    tokens: Tokens | None = None
+    estimated: bool = False
+    failure: str | None = None
+    tried: int = 0
+    given_up: tuple[GivenUp, ...] = ()
+    added: float | None = None
+    first_byte: float | None = None
+    seconds: float = 0.0
+    streamed: bool = False
+    said: str = ""
+    stop: str = ""
+    traceparent: str = ""
+
+    @property
+    def downgraded(self) -> bool:
+        """Whether it was served by a model that routing chose below the one it names."""
+        decision, hop = self.route.decision, self.hop
+        return self.route.applied and decision.downgraded and hop is not None and decision.ref == hop.model.ref
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What it cost at list prices; None is unknown."""
+        return None if self.hop is None else self._cost(self.hop.model)
+
+    @property
+    def ceiling_usd(self) -> float | None:
+        """What the same tokens cost on the model it names; None is unknown."""
+        return self._cost(self.route.ceiling)
+
+    def _cost(self, model: Model) -> float | None:
+        return None if self.tokens is None else model.cost(self.tokens, longest_prompt=self.tokens.prompt)
+
+
+class Witness(Protocol):
+    """Who is told what passes."""
+
+    def entered(self, route: Route, *, streamed: bool) -> None:
+        """A request is under way; `passed` will end it."""
+        ...
+
+    def passed(self, passed: Passed) -> None:
+        """A request has ended."""
+        ...
+
+    def rejected(self, hop: Hop, why: str) -> None:
+        """A provider will not serve a model to this account."""
+        ...
+
+    def heard(self, hop: Hop, headers: Mapping[str, str]) -> None:
+        """A provider answered, with these headers (names in lower case): its meters may be among them."""
+        ...

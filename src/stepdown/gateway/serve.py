@@ -1,0 +1,223 @@
+"""The gateway as a running process: its socket, its parts, preferences that are read again, and an end that loses nothing."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import uvicorn
+
+from stepdown import telemetry
+from stepdown.errors import GatewayError, StepdownError
+from stepdown.gateway.app import Gateway
+from stepdown.gateway.books import Books, Line
+from stepdown.gateway.control import Control
+from stepdown.gateway.desk import Desk, World
+from stepdown.gateway.found import Found, find, forget, remember
+from stepdown.gateway.guard import LOOPBACK, Guard
+from stepdown.gateway.recorder import Recorder
+from stepdown.gateway.server import Server
+from stepdown.ledger import open_ledger
+from stepdown.preferences import Preferences
+from stepdown.telemetry.page import metrics_route
+from stepdown.upstream.http import HttpUpstream
+from stepdown.upstream.port import Timeouts
+
+_log: Final = logging.getLogger("stepdown.gateway")
+
+_LOOK_AGAIN: Final = 1.0
+"""Seconds between two looks at the preferences' files."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How a gateway is started.
+
+    Attributes:
+        host: the address to listen on; beyond loopback a token is needed.
+        port: 0 takes a free one.
+        project: whose requests are counted that name no project.
+        load: reads the preferences; called again when one of their files changes.
+        mode: what to start in; "" is what the preferences say.
+        token: what every request has to bring; "" is nothing.
+        host_names: further names by which it may be called.
+        drain: seconds that streams may take to end when it is told to stop.
+        idle: seconds without a request after which it ends by itself; 0 is never.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8787
+    project: str
+    load: Callable[[], Preferences]
+    mode: str = ""
+    token: str = ""
+    host_names: frozenset[str] = frozenset()
+    drain: float = 30.0
+    idle: float = 0.0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The socket to serve on.
+
+    Raises:
+        GatewayError: somebody else has the port, another gateway of ours or a stranger; or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((host, port))
+    except OSError as problem:
+        taken.close()
+        if problem.errno != errno.EADDRINUSE:
+            raise GatewayError(f"cannot listen on {host}:{port}: {problem.strerror}") from problem
+        there = find(host, port)
+        who = f"a gateway of stepdown (process {there.pid})" if there else "another program"
+        raise GatewayError(f"port {port} is taken by {who}; choose another with --port") from problem
+    taken.listen(1024)
+    taken.setblocking(False)
+    return taken
+
+
+async def serve(
+    options: Options,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    ready: Callable[[Found, Desk], None] = lambda *_: None,
+    stopping: Callable[[int], None] = lambda _: None,
+    passing: Callable[[Line], None] | None = None,
+) -> int:
+    """Run a gateway until it is told to stop; how many requests it did not wait for.
+
+    Args:
+        options: how.
+        environ: where keys are.
+        ready: called once requests are taken.
+        stopping: called when it is told to stop, with the number of requests that are under way.
+        passing: called with each request that has ended; None is not.
+
+    Raises:
+        GatewayError: it cannot listen there, or would be open to others without a token.
+    """
+    if options.host not in LOOPBACK and not options.token:
+        raise GatewayError(f"{options.host} can be reached by others: set a token in STEPDOWN_GATEWAY_TOKEN, or use 127.0.0.1")
+    preferences = options.load()
+    taken = listen(options.host, options.port)
+    found = Found(
+        host=options.host,
+        port=taken.getsockname()[1],
+        pid=os.getpid(),
+        started=time.time(),
+        project=options.project,
+        closed=bool(options.token),
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(taken.close)
+        recorder = Recorder(open_ledger, preferences=preferences, project=options.project)
+        await recorder.start()
+        stack.push_async_callback(recorder.close)
+        world = World.of(preferences, environ)
+        observer = telemetry.observer(
+            telemetry.View(
+                catalog=lambda: desk.world.catalog,
+                meters=lambda: books.context(options.project).meters,
+                streams=lambda: books.streams,
+            ),
+            environ,
+        )
+        books = Books(recorder, preferences.policy, observers=() if observer is None else (observer,))
+        desk = Desk(world, books, project=options.project, environ=environ)
+        if options.mode and (problem := desk.switch(options.mode)):
+            raise GatewayError(problem)
+        if observer is not None:
+            stack.push_async_callback(asyncio.to_thread, observer.close)
+        upstream = HttpUpstream()
+        stack.push_async_callback(upstream.close)
+        control = Control(desk, books, recorder, lambda: _facts(found, desk))
+        guard = Guard(options.host_names, options.token)
+        application = Gateway(desk, upstream, books, control, guard, Timeouts(), more=[metrics_route(observer)])
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=round(options.drain),
+            timeout_keep_alive=75,
+        )
+        server = Server(config, control.closing, lambda: _announce(found, desk, ready), stopping)
+        stack.callback(forget, found)
+        watching = asyncio.ensure_future(_reload(options, desk, recorder, environ))
+        stack.callback(watching.cancel)
+        if options.idle:
+            stack.callback(asyncio.ensure_future(_end_when_idle(options.idle, books, server)).cancel)
+        if passing is not None:
+            stack.callback(asyncio.ensure_future(_tell(books.follow(), passing)).cancel)
+        await server.serve(sockets=[taken])
+    return server.cut
+
+
+def _announce(found: Found, desk: Desk, ready: Callable[[Found, Desk], None]) -> None:
+    remember(found)
+    ready(found, desk)
+
+
+async def _tell(lines: "asyncio.Queue[Line]", passing: Callable[[Line], None]) -> None:
+    while True:
+        passing(await lines.get())
+
+
+def _facts(found: Found, desk: Desk) -> dict[str, Any]:
+    return {"version": version("stepdown"), "mode": desk.mode, **msgspec.to_builtins(found)}
+
+
+async def _reload(options: Options, desk: Desk, recorder: Recorder, environ: Mapping[str, str]) -> None:
+    """Read the preferences again when their files change; ones that cannot be read are named, and the last good ones stay."""
+    seen = _stamps(desk.world.preferences, options.project)
+    while True:
+        await asyncio.sleep(_LOOK_AGAIN)
+        now = _stamps(desk.world.preferences, options.project)
+        if now == seen:
+            continue
+        seen = now
+        try:
+            preferences = await asyncio.to_thread(options.load)
+            world = await asyncio.to_thread(World.of, preferences, environ)
+        except StepdownError as problem:
+            _log.warning("the preferences stay as they were: %s", problem)
+            continue
+        desk.reload(world)
+        recorder.prefer(preferences)
+        seen = _stamps(preferences, options.project)
+        _log.warning("the preferences were read again; mode %s", desk.mode)
+
+
+def _stamps(preferences: Preferences, project: str) -> tuple[object, ...]:
+    """When the files that preferences can come from were last written; a file that appears counts too."""
+    names = {*preferences.files, f"{project}/stepdown.yaml", f"{project}/.gsd/PREFERENCES.md", f"{project}/.gsd/preferences.md"}
+    stamps = []
+    for name in sorted(names):
+        with contextlib.suppress(OSError):
+            facts = Path(name).stat()
+            stamps.append((name, facts.st_mtime_ns, facts.st_size))
+    return tuple(stamps)
+
+
+async def _end_when_idle(seconds: float, books: Books, server: Server) -> None:
+    """End after so many seconds in which nothing passed and nobody was connected: an agent that waits for its user stays so."""
+    while True:
+        await asyncio.sleep(min(5.0, seconds))
+        if not server.is_quiet:
+            books.last = time.monotonic()
+        elif time.monotonic() - books.last >= seconds:
+            server.should_exit = True
+            return
