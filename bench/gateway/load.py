@@ -16,7 +16,7 @@ import msgspec
 from bench.gateway.bodies import SIZE, body, head
 
 UNIT: Final = 40
-"""Requests that belong to one unit of work, and to one conversation: then the next begins."""
+"""Requests of a unit of work: an agent asks once a round of tools."""
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 _CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding:\s*chunked", re.IGNORECASE)
@@ -37,6 +37,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         seconds: no further one is begun after so many.
         patience: seconds after which an answer that is not complete counts as failed.
         size: bytes of each request's body.
+        unit: requests that belong to one unit of work, and to one conversation: then the next begins.
     """
 
     port: int
@@ -48,6 +49,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 3600.0
     patience: float = 60.0
     size: int = SIZE
+    unit: int = UNIT
 
 
 class Result(msgspec.Struct, kw_only=True):
@@ -126,7 +128,7 @@ class _Connection(asyncio.Protocol):
         if not self._work.take():
             self._finish()
             return
-        if self._asked % UNIT == 0:
+        if self._asked % self._work.order.unit == 0:
             self._head = self._work.head()
         self._asked += 1
         self._clear()

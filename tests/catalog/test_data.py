@@ -203,6 +203,11 @@ def test_haiku_4_5_is_what_its_users_found_it_to_be(catalog: Catalog) -> None:
     assert "thinking" in haiku.features
 
 
+def test_every_feature_is_explained_to_the_user() -> None:
+    reference = (SCRIPT.parents[1] / "docs/reference/catalogue.md").read_text(encoding="utf-8")
+    assert [feature for feature in sorted(FEATURES) if f"`{feature}`" not in reference] == []
+
+
 def having(catalog: Catalog, feature: str, provider: str) -> set[str]:
     """Who of a provider's current models has a feature."""
     return {

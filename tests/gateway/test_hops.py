@@ -100,7 +100,7 @@ async def test_abroad_goes_a_key_of_its_own_and_no_more_than_is_needed(
         "x-forwarded-for": "10.0.0.1",
         "referer": "http://intranet.example/",
         "anthropic-version": "2023-06-01",
-        "anthropic-beta": "b-1",
+        "anthropic-beta": "claude-code-20250219",
         "user-agent": "agent/1",
         "accept": "application/json",
     }

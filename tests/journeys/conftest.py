@@ -5,11 +5,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-
 from journey import Journey, Start
+
 from stepdown.practice.provider import PracticeProvider
-
-
 
 
 @pytest.fixture

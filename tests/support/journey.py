@@ -11,14 +11,14 @@ from pathlib import Path
 
 import msgspec
 import yaml
-
 from stage import git
+from tap import Exchange, Tap
+
 from stepdown.ledger import Record, open_ledger
 from stepdown.practice.faults import Fault
 from stepdown.practice.provider import PracticeProvider
 from stepdown.practice.served import Served, fingerprint
 from stepdown.units import Tokens
-from tap import Exchange, Tap
 
 KEY = "sk-the-clients-own"
 """What a client brings. The gateway has another one in its environment, which must not take its place."""
@@ -41,9 +41,12 @@ BEFORE = (
     Fault(kind="status", status=529),
     Fault(kind="sse_error", status=529),
     Fault(kind="status", status=429, retry_after=120.0),
-    Fault(kind="cut"),
+    Fault(kind="cut", times=2),
 )
-"""What fails before a byte of an answer has come: one for each model of a chain."""
+"""What fails before a byte of an answer has come: one for each model of a chain.
+
+A connection that was kept may have been closed long ago, so that a cut there is tried again on a fresh one: twice is sure.
+"""
 
 MIDWAY = (Fault(kind="mid_error", status=529), Fault(kind="cut_mid"))
 """What fails in the middle of an answer."""
@@ -51,7 +54,8 @@ MIDWAY = (Fault(kind="mid_error", status=529), Fault(kind="cut_mid"))
 UNHURT = Fault(kind="late", pause=0.0)
 """Takes the place of a fault for a request to which nothing happens."""
 
-_MODEL = re.compile(rb'"model"\s*:\s*"([^"]*)"')
+_MODEL = re.compile(rb'(?<="model":)\s*"[^"]*"')
+_MOST = re.compile(rb'"max_tokens":\s*(\d+)')
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -173,10 +177,15 @@ class Journey:
         """Let the requests for a model fail, one after the other."""
         self.provider.faults.add([msgspec.structs.replace(fault, model=model) for fault in faults])
 
+    def fail_in_turn(self, models: Sequence[str], faults: Sequence[Fault]) -> None:
+        """Let each of these models fail once, each in its own way."""
+        for model, fault in zip(models, faults, strict=True):
+            self.fail(model, fault)
+
     @property
     def wrote(self) -> bool:
         """Whether the task was done."""
-        return (self.project / "a.md").exists() and "T01" in (self.project / "src/b.py").read_text()
+        return (self.project / "a.md").exists() and (self.project / "src/b.py").read_text() != "x = 1\n"
 
     @property
     def asked(self) -> list[Exchange]:
@@ -191,22 +200,39 @@ class Journey:
 
     @property
     def course(self) -> list[tuple[str, str]]:
-        """Per request to the provider, the model and the fault that hit it."""
-        return [(one.model, one.fault or ("" if one.status == 200 else str(one.status))) for one in self.served]
+        """Per request to the provider, the model and the fault that hit it; a cut that was tried again is one."""
+        steps = [(one.model, one.fault or ("" if one.status == 200 else str(one.status))) for one in self.served]
+        return [step for before, step in zip([("", ""), *steps], steps, strict=False) if step[1] != "cut" or step != before]
 
     def check(self) -> None:
-        """What holds on every way: bytes, credentials, headers of ours, and that nobody had to be told twice."""
+        """What holds on every way: the bytes, the credential, our headers."""
         asked = self.asked
         for served in self.served:
             received = self.provider.bodies[served.id]
-            assert any(same_but_for_model(one.body, received, served.model) for one in asked), served
+            assert any(same_but_for_model(one.body, received) for one in asked), served
             assert set(served.credentials.values()) == {fingerprint(KEY)}, served.credentials
             assert not [name for name in served.headers if name.startswith("x-stepdown-")], served.headers
         for one in asked:
+            assert one.answered["x-stepdown-decision"]
+            assert one.answered["x-stepdown-reason"]
             if one.status == 200:
                 assert one.answered["x-stepdown-model"]
-                assert one.answered["x-stepdown-decision"]
-                assert one.answered["x-stepdown-reason"]
+
+    async def settled(self) -> Sequence[Record]:
+        """The gateway's end, `check`, and then the ledger's attempts."""
+        await self.stop()
+        self.check()
+        return self.records()
+
+    @property
+    def said_models(self) -> list[str]:
+        """The model that each answer to the client is from, by our header."""
+        return [one.answered.get("x-stepdown-model", "").rpartition("/")[2] for one in self.asked]
+
+    @property
+    def statuses(self) -> list[int]:
+        """What the client was answered."""
+        return [one.status for one in self.asked]
 
     def records(self) -> Sequence[Record]:
         """The ledger's attempts; only after `stop`."""
@@ -219,6 +245,18 @@ class Journey:
         return sum((one.tokens for one in self.served), Tokens())
 
 
+def refusals(way: Journey, records: Sequence[Record]) -> int:
+    """Checks a session whose budget was used up by its first answer; how often the client was then told so, with 402."""
+    spent = [one for one in way.served if one.status == 200]
+    refused = [one for one in way.asked if one.status == 402]
+    assert len(spent) + len(refused) == len(way.asked)
+    for one in refused:
+        assert one.answered["x-should-retry"] == "false"
+        assert b"budget_ceiling is used up" in one.answer
+    assert recorded(records) == way.billed
+    return len(refused)
+
+
 Start = Callable[..., contextlib.AbstractAsyncContextManager[Journey]]
 """The fixture ``start`` of the journeys."""
 
@@ -228,8 +266,20 @@ def recorded(records: Sequence[Record]) -> Tokens:
     return sum((one.outcome.tokens for one in records if one.outcome is not None and one.outcome.tokens), Tokens())
 
 
-def same_but_for_model(sent: bytes, received: bytes, model: str) -> bool:
-    """Whether two bodies have the same bytes but for one model's name, which became `model`."""
-    return any(
-        sent[: found.start(1)] + model.encode() + sent[found.end(1) :] == received for found in _MODEL.finditer(sent)
-    )
+def is_estimated(records: Sequence[Record]) -> bool:
+    """Whether the use of any attempt is partly an estimate, since an answer broke off or told no usage."""
+    return any(one.outcome is not None and one.outcome.cost_source == "estimated" for one in records)
+
+
+def same_but_for_model(sent: bytes, received: bytes) -> bool:
+    """Whether two bodies have the same bytes but for the model's name, and a ``max_tokens`` that was above its cap."""
+    return _masked(sent) == _masked(received) and _most(sent) >= _most(received)
+
+
+def _masked(body: bytes) -> bytes:
+    return _MOST.sub(b"", _MODEL.sub(b"", body))
+
+
+def _most(body: bytes) -> int:
+    found = _MOST.search(body)
+    return int(found[1]) if found is not None else 0

@@ -49,7 +49,7 @@ def seconds_of(span: str) -> float:
     Raises:
         UsageError: it is no span of time, or an endless one.
     """
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?) ?(s|min|m|h|d)", span.strip().lower())
+    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(s|min|m|h|d)", span.strip().lower())
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if seconds <= 0:
         raise UsageError(f"--for {span}: a number and a unit are expected: 90s, 30m, 1h, 2d")

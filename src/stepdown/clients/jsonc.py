@@ -14,6 +14,7 @@ Path = Sequence[str]
 _BLANK: Final = re.compile(r"(?:[ \t\r\n\ufeff]+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 _STRING: Final = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"')
 _WORD: Final = re.compile(r"[-+.\w]+")
+_REST_OF_LINE: Final = re.compile(r"[ \t]*(?://[^\n]*|/\*[^\n]*?\*/[ \t]*)?\r?(?=\n)")
 _DEEPEST: Final = 100
 
 
@@ -118,13 +119,12 @@ def _insert(text: str, opening: int, path: Path, raw: str, depth: int) -> str:
         last = members[-1].end
         if "\n" not in text[opening:last] and depth:
             return f"{text[:last]}, {raw}{text[last:]}"
-        rest = text[last:]
         after = _blank(text, last)
-        if text[after] == ",":  # one too many for JSON, but it is there: ours goes behind it
-            return f"{text[: after + 1]}\n{inner}{raw}{text[after + 1 :]}"
-        if not rest.lstrip(" ").startswith("\n"):  # the bracket is on the last member's line
-            rest = f"\n{outer}{rest.lstrip(' ')}"
-        return f"{text[:last]},\n{inner}{raw}{rest}"
+        has_comma = text[after] == ","  # one too many for JSON, but it is there
+        end = after + 1 if has_comma else last
+        line = _REST_OF_LINE.match(text, end)
+        comment, rest = (line[0], text[line.end() :]) if line else ("", f"\n{outer}{text[end:].lstrip(' ')}")
+        return f"{text[:end]}{'' if has_comma else ','}{comment}\n{inner}{raw}{rest}"
     closing = _blank(text, opening + 1)
     return f"{text[: opening + 1]}{text[opening + 1 : closing].rstrip()}\n{inner}{raw}\n{outer}{text[closing:]}"
 

@@ -145,7 +145,7 @@ class Control:
         why = self._desk.unknown_pin(said.pin)
         if why:
             return _failed(400, why)
-        pinned = Pinned(said.pin, time.time() + said.seconds)
+        pinned = Pinned(self._desk.meant(said.pin), time.time() + said.seconds)
         self._desk.set_pin(pinned)
         return _json({"pin": pinned.pin, "until": pinned.until})
 

@@ -188,7 +188,8 @@ class Desk:
             raise Unreadable(f"x-stepdown-pin: {why}")
         project = request.project or self.project
         named, choice = self._ceiling(request, wire)
-        chosen = Chosen(named, choice, request.pin or (self.pin.pin if self.pin else ""))
+        pin = self.meant(request.pin) if request.pin else (self.pin.pin if self.pin else "")
+        chosen = Chosen(named, choice, pin)
         needs = _needs(envelope, wire)
         held = self._held(request, project, wire, envelope, chosen, needs, dry=dry)
         decision = held.decision
@@ -222,9 +223,21 @@ class Desk:
         """
         return self._ceiling(asked(envelope, headers), wire)[0]
 
+    def meant(self, pin: str) -> str:
+        """The tier or the model that a pin stands for; "" where it is neither.
+
+        A word of a model's name (``opus``) stands for the one model of the user's own that has it.
+        """
+        if pin in {str(tier) for tier in TIERS} or self.world.catalog.resolve(pin) is not None:
+            return pin
+        preferences = self.world.preferences
+        choices = (*preferences.models.values(), *preferences.dynamic_routing.tier_models.values())
+        found = {choice.model for choice in choices if pin.lower() in choice.model.lower().split("-")}
+        return found.pop() if len(found) == 1 else ""
+
     def unknown_pin(self, pin: str) -> str:
         """Why something cannot be pinned to; "" where it can."""
-        if pin in {str(tier) for tier in TIERS} or self.world.catalog.resolve(pin) is not None:
+        if self.meant(pin):
             return ""
         near = self.world.catalog.nearest(pin)
         return f"'{pin}' is neither a tier nor a model of the catalogue" + (f"; did you mean '{near}'?" if near else "")

@@ -90,14 +90,16 @@ def _is_there(pid: int) -> bool:
 
 def running() -> list[Found]:
     """The gateways of this user that answer, the newest first."""
-    return [there for one in left_word() if (there := find(one.host, one.port)) is not None]
+    found = ((one, find(one.host, one.port)) for one in left_word())
+    # One that wants a token does not tell everybody whose requests it counts; its word does.
+    return [msgspec.structs.replace(there, project=one.project) for one, there in found if there is not None]
 
 
 def find(host: str, port: int) -> Found | None:
     """The gateway that answers there; None where nobody does, or somebody else."""
     with contextlib.suppress(GatewayError):
-        said = _call(Found(host=host, port=port, pid=0), "GET", _HEALTH, None, _PATIENCE)[1]
-        if said.get("service") == "stepdown":
+        status, said = _call(Found(host=host, port=port, pid=0), "GET", _HEALTH, None, _PATIENCE)
+        if status == 200 and said.get("service") == "stepdown":  # 503: it is about to end
             with contextlib.suppress(msgspec.ValidationError):
                 return msgspec.convert(said, Found)
     return None
@@ -138,7 +140,7 @@ def _call(found: Found, method: str, path: str, data: object, patience: float) -
     said = bytearray()
     try:
         with socket.create_connection((found.host, found.port), timeout=patience) as connection:
-            connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body)
+            connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
             while len(said) < _LARGEST:
                 connection.settimeout(max(0.001, until - time.monotonic()))
                 piece = connection.recv(65536)

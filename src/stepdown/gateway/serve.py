@@ -7,7 +7,8 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,8 @@ import msgspec
 import uvicorn
 
 from stepdown import telemetry
-from stepdown.errors import GatewayError, StepdownError
+from stepdown.errors import GatewayError, LedgerError, StepdownError
+from stepdown.gateway.alerts import Alert, Alerts
 from stepdown.gateway.app import Gateway
 from stepdown.gateway.books import Books, Line
 from stepdown.gateway.control import Control
@@ -25,8 +27,9 @@ from stepdown.gateway.found import Found, find, forget, remember
 from stepdown.gateway.guard import LOOPBACK, Guard
 from stepdown.gateway.recorder import Recorder
 from stepdown.gateway.server import Server
-from stepdown.ledger import open_ledger
+from stepdown.ledger import Ledger, open_ledger
 from stepdown.preferences import Preferences
+from stepdown.preferences.load import places
 from stepdown.telemetry.page import metrics_route
 from stepdown.upstream.http import HttpUpstream
 from stepdown.upstream.port import Timeouts
@@ -34,7 +37,10 @@ from stepdown.upstream.port import Timeouts
 _log: Final = logging.getLogger("stepdown.gateway")
 
 _LOOK_AGAIN: Final = 1.0
-"""Seconds between two looks at the preferences' files."""
+"""Seconds between two looks at the preferences' files, and at the budgets."""
+
+_HERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (read, not listened on)
+"""Where this machine reaches what listens on all of its addresses."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,8 +80,10 @@ def listen(host: str, port: int) -> socket.socket:
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         taken.bind((host, port))
-    except OSError as problem:
+    except (OSError, OverflowError) as problem:
         taken.close()
+        if isinstance(problem, OverflowError):
+            raise GatewayError(f"there is no port {port}: ports go up to 65535") from problem
         if problem.errno != errno.EADDRINUSE:
             raise GatewayError(f"cannot listen on {host}:{port}: {problem.strerror}") from problem
         there = find(host, port)
@@ -111,7 +119,7 @@ async def serve(
     preferences = options.load()
     taken = listen(options.host, options.port)
     found = Found(
-        host=options.host,
+        host=_HERE.get(options.host, options.host),
         port=taken.getsockname()[1],
         pid=os.getpid(),
         started=time.time(),
@@ -141,7 +149,7 @@ async def serve(
         upstream = HttpUpstream()
         stack.push_async_callback(upstream.close)
         control = Control(desk, books, recorder, lambda: _facts(found, desk))
-        guard = Guard(options.host_names, options.token)
+        guard = Guard(options.host_names | {options.host} - set(_HERE), options.token)
         application = Gateway(desk, upstream, books, control, guard, Timeouts(), more=[metrics_route(observer)])
         config = uvicorn.Config(
             application,
@@ -156,8 +164,8 @@ async def serve(
         )
         server = Server(config, control.closing, lambda: _announce(found, desk, ready), stopping)
         stack.callback(forget, found)
-        watching = asyncio.ensure_future(_reload(options, desk, recorder, environ))
-        stack.callback(watching.cancel)
+        stack.callback(asyncio.ensure_future(_reload(options, desk, books, recorder, environ)).cancel)
+        stack.callback(asyncio.ensure_future(_alert(options.project, books, recorder)).cancel)
         if options.idle:
             stack.callback(asyncio.ensure_future(_end_when_idle(options.idle, books, server)).cancel)
         if passing is not None:
@@ -180,36 +188,54 @@ def _facts(found: Found, desk: Desk) -> dict[str, Any]:
     return {"version": version("stepdown"), "mode": desk.mode, **msgspec.to_builtins(found)}
 
 
-async def _reload(options: Options, desk: Desk, recorder: Recorder, environ: Mapping[str, str]) -> None:
+async def _reload(options: Options, desk: Desk, books: Books, recorder: Recorder, environ: Mapping[str, str]) -> None:
     """Read the preferences again when their files change; ones that cannot be read are named, and the last good ones stay."""
-    seen = _stamps(desk.world.preferences, options.project)
+    files = places(Path(options.project))
+    seen = stamps(files)
     while True:
         await asyncio.sleep(_LOOK_AGAIN)
-        now = _stamps(desk.world.preferences, options.project)
+        now = stamps(files)
         if now == seen:
             continue
         seen = now
         try:
             preferences = await asyncio.to_thread(options.load)
             world = await asyncio.to_thread(World.of, preferences, environ)
-        except StepdownError as problem:
+        except (StepdownError, OSError) as problem:
             _log.warning("the preferences stay as they were: %s", problem)
             continue
         desk.reload(world)
+        books.policy = preferences.policy
         recorder.prefer(preferences)
-        seen = _stamps(preferences, options.project)
         _log.warning("the preferences were read again; mode %s", desk.mode)
 
 
-def _stamps(preferences: Preferences, project: str) -> tuple[object, ...]:
-    """When the files that preferences can come from were last written; a file that appears counts too."""
-    names = {*preferences.files, f"{project}/stepdown.yaml", f"{project}/.gsd/PREFERENCES.md", f"{project}/.gsd/preferences.md"}
-    stamps = []
-    for name in sorted(names):
+def stamps(files: Iterable[Path]) -> tuple[object, ...]:
+    """When files were last written; one that appears or goes counts too."""
+    found = []
+    for path in files:
         with contextlib.suppress(OSError):
-            facts = Path(name).stat()
-            stamps.append((name, facts.st_mtime_ns, facts.st_size))
-    return tuple(stamps)
+            facts = path.stat()
+            found.append((path, facts.st_mtime_ns, facts.st_size))
+    return tuple(found)
+
+
+async def _alert(project: str, books: Books, recorder: Recorder) -> None:
+    """Say once per window when a budget passes one of its marks."""
+    alerts = Alerts(project)
+    while True:
+        await asyncio.sleep(_LOOK_AGAIN)
+        for alert in alerts.due(books.context(project), books.policy):
+            with contextlib.suppress(LedgerError):  # it is said when that is over
+                if await recorder.ask(partial(_is_news, alert, time.time())):
+                    _log.warning("%s", alert.message)
+                alerts.said(alert)
+
+
+def _is_news(alert: Alert, now: float, ledger: Ledger) -> bool:
+    """Whether nobody has said so yet; in the thread that has the ledger."""
+    is_new, *_ = [ledger.first_time(key, now) for key in alert.keys]  # the lower marks are old news from now on
+    return is_new
 
 
 async def _end_when_idle(seconds: float, books: Books, server: Server) -> None:

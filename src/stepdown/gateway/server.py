@@ -98,4 +98,6 @@ class Server(uvicorn.Server):
 
 
 def _is_news(record: logging.LogRecord) -> bool:
+    if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):  # cut by us
+        return False
     return not any(words in record.getMessage() for words in _SAID_OTHERWISE)

@@ -47,6 +47,11 @@ def load_preferences(
     return preferences_of(merged([spell_out(document.root) for document in documents]), documents, catalog)
 
 
+def places(project: Path, *, home: Path | None = None) -> tuple[Path, ...]:
+    """Every file that preferences of a project can come from, whether it is there or not."""
+    return tuple(path for choice in _sources(project, home, None) for path, _ in choice)
+
+
 def read_documents(project: Path, *, home: Path | None = None, assume: Path | None = None) -> tuple[Document, ...]:
     """The files that count for a project, the strongest first; see `load_preferences`.
 

@@ -4,8 +4,8 @@
 """
 
 import asyncio
-import os
 import sys
+from pathlib import Path
 
 from claude_agent_sdk import (  # type: ignore[import-not-found, unused-ignore]  # (in an environment of its own)
     ClaudeAgentOptions,
@@ -18,7 +18,7 @@ async def main() -> None:
     url, model = sys.argv[1:]
     options = ClaudeAgentOptions(
         model=model,
-        cwd=os.getcwd(),
+        cwd=Path.cwd(),
         permission_mode="acceptEdits",
         max_turns=9,
         setting_sources=[],
@@ -32,7 +32,7 @@ async def main() -> None:
     failed = True
     async for said in query(prompt=sys.stdin.read(), options=options):
         if isinstance(said, ResultMessage):
-            print(said.subtype, said.result)
+            sys.stdout.write(f"{said.subtype} {said.result}\n")
             failed = said.is_error
     sys.exit(failed)
 

@@ -1,6 +1,7 @@
 """Run by the SDKs' own Python: each streaming helper through each fault, once, with the SDKs' own retries.
 
-``streams.py URL PRACTICE [FAULT...]``: URL is asked, the practice provider at PRACTICE is told to fail; a fault is JSON.
+``streams.py URL PRACTICE HELPERS [FAULT...]``: URL is asked, the practice provider at PRACTICE is told to fail; HELPERS are
+names below with commas between, a fault is JSON.
 Prints one JSON object: per fault and protocol what came of it, ``ok`` or the exception's name.
 """
 
@@ -48,18 +49,18 @@ def tell(practice: str, faults: list[object]) -> None:
 
 
 def main() -> None:
-    url, practice, *faults = sys.argv[1:]
+    url, practice, helpers, *faults = sys.argv[1:]
     came: dict[str, str] = {}
     for text in faults:
         fault = json.loads(text)
-        for ask in (chat, responses, messages):
+        for ask in (one for one in (chat, responses, messages) if one.__name__ in helpers.split(",")):
             tell(practice, [fault])
-            name = f"{fault['kind']} {ask.__name__}"
+            name = f"{'wait' if fault['retry_after'] else fault['kind']} {ask.__name__}"
             try:
                 came[name] = "ok" if ask(url) else "nothing"
-            except Exception as problem:  # whatever it is, it is what is asked for
+            except Exception as problem:  # noqa: BLE001  (whatever it is, it is what is asked for)
                 came[name] = type(problem).__name__
-    print(json.dumps(came))
+    sys.stdout.write(json.dumps(came) + "\n")
 
 
 main()

@@ -45,7 +45,7 @@ def main() -> None:
         stream=way == "stream",
     ):
         stop = (said.get_final_message() if way == "stream" else said).stop_reason
-    print(stop)
+    sys.stdout.write(f"{stop}\n")
 
 
 main()

@@ -1,6 +1,6 @@
 """Run by the SDKs' own Python: pydantic-ai does the task over one protocol, and says so in a type of its own.
 
-``typed_agent.py URL chat|responses|messages run|stream``, in the project's directory, the task on standard input.
+``typed_agent.py URL chat|responses|messages MODEL run|stream``, in the project's directory, the task on standard input.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ class Result(BaseModel):  # type: ignore[misc, unused-ignore]  # (the same)
     files: list[str]
 
 
-def agent(url: str, protocol: str) -> Agent:
+def agent(url: str, protocol: str, model: str) -> Agent:
     if protocol == "messages":
         theirs = AnthropicProvider(anthropic_client=anthropic.AsyncAnthropic(base_url=url, api_key=KEY, default_headers=UNIT))
-        return Agent(AnthropicModel("claude-sonnet-4-6", provider=theirs), output_type=Result)
+        return Agent(AnthropicModel(model, provider=theirs), output_type=Result)
     client = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=KEY, default_headers=UNIT)
     kind = OpenAIChatModel if protocol == "chat" else OpenAIResponsesModel
-    return Agent(kind("gpt-5.4", provider=OpenAIProvider(openai_client=client)), output_type=Result)
+    return Agent(kind(model, provider=OpenAIProvider(openai_client=client)), output_type=Result)
 
 
 def read_file(path: str) -> str:
@@ -49,15 +49,15 @@ def write_file(path: str, content: str) -> str:
 
 
 async def main() -> None:
-    url, protocol, way = sys.argv[1:]
-    does = agent(url, protocol)
+    url, protocol, model, way = sys.argv[1:]
+    does = agent(url, protocol, model)
     for tool in (read_file, write_file):
         does.tool_plain(tool)
     if way == "run":
-        print((await does.run(sys.stdin.read())).output)
+        sys.stdout.write(f"{(await does.run(sys.stdin.read())).output}\n")
         return
     async with does.run_stream(sys.stdin.read()) as running:
-        print(await running.get_output())
+        sys.stdout.write(f"{await running.get_output()}\n")
 
 
 asyncio.run(main())

@@ -20,6 +20,7 @@ KNOWN: Final = frozenset(
         # How an answer is streamed, or what is told of it.
         "fine-grained-tool-streaming-2025-05-14",
         "thinking-token-count-2026-05-13",  # (+)
+        "thinking-display-updates-2026-08-18",  # (+), since 2.1.326
         "redact-thinking-2026-02-12",
         "model-context-window-exceeded-2025-08-26",
         "token-efficient-tools-2025-02-19",

@@ -1,0 +1,46 @@
+"""When a budget passes one of its marks: said once per window, by a gateway or by a run (SPEC section 7). Pure."""
+
+import msgspec
+
+from stepdown.budget import due_alerts
+from stepdown.decision import Context
+from stepdown.policy import Policy
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """That a budget has passed a mark.
+
+    Attributes:
+        keys: for `Ledger.first_time`: this mark's, and those of the lower ones that it makes old news.
+        message: one line.
+    """
+
+    keys: tuple[str, ...]
+    message: str
+
+
+class Alerts:
+    """The marks of one project's budgets.
+
+    Args:
+        project: whose.
+    """
+
+    def __init__(self, project: str) -> None:
+        self._project = project
+        self._said: set[str] = set()
+
+    def due(self, context: Context, policy: Policy) -> list[Alert]:
+        """What has not been said by this one yet."""
+        found = []
+        for meter in context.meters:
+            marks = due_alerts(0.0, meter.used, policy)
+            window = "" if meter.seconds_left is None else f"{round((context.now + meter.seconds_left) / 3600)}"
+            keys = tuple(f"alert:{self._project}:{meter.name}:{window}:{mark}" for mark in reversed(marks))
+            if keys and keys[0] not in self._said:
+                found.append(Alert(keys, f"{meter.name} has passed {marks[-1]:.0%}: {meter.detail}"))
+        return found
+
+    def said(self, alert: Alert) -> None:
+        """It has been said, by this one or by another."""
+        self._said.update(alert.keys)
