@@ -1,5 +1,6 @@
 """aider."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,9 @@ from stepdown.clients.variables import common
 
 _VARIABLES: Final = "set-env"
 """aider has an option for OpenAI's address; Anthropic's is LiteLLM's variable."""
+
+_OURS: Final = re.compile(r"ANTHROPIC_API_BASE=http://127\.0\.0\.1:[0-9]+")
+"""What an earlier `connect` wrote there."""
 
 
 class Aider:
@@ -33,7 +37,7 @@ class Aider:
             said = Yaml.parse(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # whoever writes it says so
             said = {}
-        if said.get(_VARIABLES) not in (None, variable):
+        if _VARIABLES in said and not _OURS.fullmatch(str(said[_VARIABLES])):
             obstacle = f"{file} sets {_VARIABLES} already: add {variable} to it yourself"
         entries = (Entry(("openai-api-base",), there.v1, "openai"), Entry((_VARIABLES,), variable))
         return Lasting(file=file, format=Yaml(), entries=entries, obstacle=obstacle)

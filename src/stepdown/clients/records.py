@@ -149,10 +149,10 @@ def home_of(environ: Mapping[str, str]) -> Path:
 
 def _origin(address: str) -> str:
     """Scheme, host and port; "" of nothing."""
-    parts = urlsplit(address.strip())
     try:
+        parts = urlsplit(address.strip())
         port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
-    except ValueError:
-        port = 0
+    except ValueError:  # no address at all
+        return address
     host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
     return f"{parts.scheme}://{host}:{port}" if host else address

@@ -345,6 +345,8 @@ def _needs(envelope: Envelope, wire: Wire) -> Needs:
     return Needs(
         prompt=-(-envelope.prompt // _STEP) * _STEP,
         output=envelope.output or 0,
+        # A budget for thinking has to stay below the maximum, so that this cannot be lowered unseen.
+        output_adaptable=envelope.thinking != "enabled",
         features=envelope.features,
         protocol=wire.name,
     )
