@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.gateway import table
 from bench.gateway.install import NotHere, default_cache
-from bench.gateway.measure import FULL, QUICK, Bounds, rounds, slow_streams, soak, summary
+from bench.gateway.measure import FULL, QUICK, SHORT, Bounds, rounds, slow_streams, soak, summary
 from bench.gateway.process import memory_bytes
 from bench.gateway.running import Load, Running, loading, providing, running
 from bench.gateway.subjects import PLAIN, SUBJECTS, Subject, chosen
@@ -85,7 +85,7 @@ def _memory(load: Load, one: Running, provider: int, row: Measured, bounds: Boun
     say(f"{row.label}: memory")
     row.soaked = soak(load, one, *bounds.soak)
     if bounds.long and one.subject.long:
-        row.long = [soak(load, one, bounds.long // 10, 60.0) for _ in range(10)]
+        row.long = [soak(load, one, bounds.long // 10, 60.0, SHORT) for _ in range(10)]
     if bounds.everyone or one.subject.ours or row.name == PLAIN:
         row.streams = slow_streams(load, one, provider, bounds.streams)
 

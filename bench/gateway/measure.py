@@ -11,13 +11,16 @@ from typing import Final
 
 import msgspec
 
-from bench.gateway.load import Order, Result
+from bench.gateway.load import UNIT, Order, Result
 from bench.gateway.process import cpu_seconds, memory_bytes
 from bench.gateway.running import Load, Running
 from bench.gateway.upstream import CHUNKS, GAP
 
 DIRECT: Final = "direct"
 """The provider itself, without anybody in between."""
+
+SHORT: Final = 5
+"""Requests of a unit where memory is watched for long: what is remembered of units is bounded, and the bound is reached."""
 
 _SETTLE: Final = 0.4
 """Seconds after a turn until its CPU time is read: what is written later, a ledger, belongs to it."""
@@ -174,9 +177,9 @@ class Soaked(msgspec.Struct, frozen=True):
     memory: int
 
 
-def soak(load: Load, one: Running, requests: int, seconds: float) -> Soaked:
-    """Eight connections for as many requests, or as long."""
-    result = load(Order(port=one.port, headers=one.headers, connections=8, requests=requests, seconds=seconds))
+def soak(load: Load, one: Running, requests: int, seconds: float, unit: int = UNIT) -> Soaked:
+    """Eight connections for as many requests, or as long; `unit` of them belong together."""
+    result = load(Order(port=one.port, headers=one.headers, connections=8, requests=requests, seconds=seconds, unit=unit))
     time.sleep(_SETTLE)
     return Soaked(len(result.latencies), memory_bytes(one.pid))
 

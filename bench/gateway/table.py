@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from bench.gateway.bodies import SIZE, TOOLS
-from bench.gateway.measure import Soaked, Streams, Summary
+from bench.gateway.measure import SHORT, Soaked, Streams, Summary
 
 _MB = 1_000_000
 
@@ -86,7 +86,7 @@ def memory(rows: Sequence[Measured]) -> str:
 
 def long(rows: Sequence[Measured]) -> str:
     """Memory over many requests; "" where that was not measured."""
-    cells = [("", "requests", "MB")]
+    cells = [("", f"requests, {SHORT} a unit", "MB")]
     for one in rows:
         total = 0
         for step in one.long:

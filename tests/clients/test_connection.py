@@ -233,7 +233,7 @@ def test_the_diff_shows_what_changes(tmp_path: Path) -> None:
 SCALARS = st.dictionaries(st.sampled_from(["FOO", "BAR", "ANTHROPIC_MODEL"]), st.text(max_size=5), max_size=3)
 
 
-@given(SCALARS, SCALARS, st.sampled_from([None, 2, 4]))
+@given(before=SCALARS, after=SCALARS, indent=st.sampled_from([None, 2, 4]))
 def test_whatever_the_user_did_in_between_only_ours_goes(
     before: dict[str, str], after: dict[str, str], indent: int | None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

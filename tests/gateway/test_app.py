@@ -25,8 +25,8 @@ def is_error(path: str, said: object, kind: str) -> bool:
     assert "\n" not in error["message"]
     assert error["message"]
     if path.startswith("/v1/messages"):
-        return said["type"] == "error" and error["type"] == kind
-    return set(error) == {"message", "type", "param", "code"} and error["type"] == "invalid_request_error"
+        return bool(said["type"] == "error" and error["type"] == kind)
+    return bool(set(error) == {"message", "type", "param", "code"} and error["type"] == "invalid_request_error")
 
 
 BAD = [

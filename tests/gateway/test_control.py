@@ -63,12 +63,13 @@ async def test_the_dry_run_of_what_cannot_be(house: House) -> None:
 
 async def test_a_rating_is_taken_and_its_consequence_said(house: House) -> None:
     await house.messages(headers=UNIT)
-    await house.recorder.flush()
     status, said = await call(house, "rate", {"word": "under", "unit": "M001/S01"})
     assert status == 200
     assert said["said"]
     ratings = await house.recorder.ask(lambda ledger: list(ledger.ratings(str(house.directory))))
     assert [(rating.word, rating.unit_id) for rating in ratings] == [("under", "M001/S01")]
+    await house.messages(headers=UNIT)  # it goes on all the same, as another attempt
+    assert [record.outcome is None for record in await house.records()] == [False, True]
 
 
 BAD = [None, b"", b"{", b"[]", b"\xff", b"3", b"[" * 100_000, {}, {"word": 3}, {"mode": 3}, {"pin": None}]
@@ -85,7 +86,7 @@ async def test_what_makes_no_sense_is_said_to_make_none(house: House, path: str,
 @pytest.mark.parametrize(
     ("path", "body", "words"),
     [
-        ("rate", {"word": "good", "unit": "M001/S01"}, "good"),
+        ("rate", {"word": "good", "unit": "M001/S01"}, "over, under or ok"),
         ("rate", {"word": "ok", "unit": "nobody"}, "nobody"),
         ("mode", {"mode": "all"}, "observe, delegated, full"),
         ("pin", {"pin": "claude-haiku-4-6"}, "did you mean"),

@@ -43,7 +43,7 @@ async def test_an_error_while_counting_is_the_providers(opening: Opening) -> Non
         assert (answer.status, answer.json["error"]["type"]) == (502, "api_error")
 
 
-async def test_the_list_is_the_home_providers_own(house: House, provider: PracticeProvider) -> None:
+async def test_the_list_is_the_home_providers_own(house: House) -> None:
     listed = (await house.ask("/v1/models?limit=5", headers=ANTHROPIC, method="GET")).json
     assert [model["id"] for model in listed["data"]] == [HAIKU, SONNET, OPUS]
     assert listed["first_id"] == HAIKU

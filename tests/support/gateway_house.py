@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import logging
 import socket
@@ -98,7 +99,8 @@ class House:
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         sent = {"content-type": "application/json", **(headers or {})}
         url = URL(self.url + path, encoded=True)
-        async with self._session.request(method, url, data=data, headers=sent, allow_redirects=False) as answer:
+        sending = None if data is None else io.BytesIO(data)
+        async with self._session.request(method, url, data=sending, headers=sent, allow_redirects=False) as answer:
             yield answer
 
     async def ask(

@@ -99,11 +99,11 @@ def _parts(line: Mapping[str, Any]) -> Iterator[str]:
     yield f"{_BADGES.get(line.get('tier', ''), '[?]')} {' '.join(filter(None, (line.get('unit'), _short(line.get('id', '')))))}"
     yield _models(line)
     if "tokens" in line:
-        yield f"{count(line['tokens'])} tokens"
+        yield f"{'~' if line.get('estimated') else ''}{count(line['tokens'])} tokens"
     if "cost_usd" in line:
         ceiling = line.get("ceiling_usd")
         beside = f" (ceiling {dollars(ceiling)})" if ceiling is not None and ceiling != line["cost_usd"] else ""
-        yield dollars(line["cost_usd"]) + beside
+        yield dollars(line["cost_usd"], estimated=bool(line.get("estimated"))) + beside
     if line.get("failure") or line.get("status", 200) >= 400:
         yield f"{line.get('status', '')} {line.get('failure', '')}".strip()
     if line.get("tried", 0) > 1:

@@ -23,6 +23,9 @@ _START: Final = 20.0
 
 _LOOK: Final = 0.02
 
+_KEPT: Final = 24 * 3600
+"""Seconds that a log outlives its gateway."""
+
 
 def ensure(project: str, environ: Mapping[str, str] = os.environ) -> Found:
     """The gateway of a project, started if need be.
@@ -41,6 +44,7 @@ def ensure(project: str, environ: Mapping[str, str] = os.environ) -> Found:
 
 def _start(project: str, environ: Mapping[str, str]) -> Found:
     folder = home(environ) / "gateways"
+    _clear(folder)
     log = folder / f"starting-{os.getpid()}.log"
     # -P: the directory it is started in is not searched for modules, which may be anybody's.
     command = [sys.executable, "-P", "-m", "stepdown", "serve", project, "--port", "0", "--idle", str(IDLE)]
@@ -58,7 +62,7 @@ def _start(project: str, environ: Mapping[str, str]) -> Found:
             there = find(mine.host, mine.port) if mine else None
             if there is not None:
                 log = log.rename(folder / f"{there.port}.log")
-                process.returncode = 0  # it goes on without us, and nobody will wait for it
+                process.returncode = 0  # it goes on without us: nobody waits for it, and Popen is not to warn of that
                 return there
             time.sleep(_LOOK)
         process.kill()
@@ -67,6 +71,15 @@ def _start(project: str, environ: Mapping[str, str]) -> Found:
     finally:
         if log.name.startswith("starting-"):
             log.unlink(missing_ok=True)
+
+
+def _clear(folder: Path) -> None:
+    """Take away what gateways have left that were killed, and what those have said that ended yesterday or before."""
+    alive = {str(one.port) for one in left_word()}
+    for path in (*folder.glob("*.json"), *folder.glob("*.log")):
+        with contextlib.suppress(OSError):
+            if path.stem not in alive and (path.suffix == ".json" or path.stat().st_mtime < time.time() - _KEPT):
+                path.unlink()
 
 
 def _last_words(log: Path) -> str:

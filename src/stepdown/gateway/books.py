@@ -11,7 +11,7 @@ import msgspec
 from stepdown.classify import pattern
 from stepdown.decision import Context
 from stepdown.gateway.desk import Route
-from stepdown.gateway.hops import Hop
+from stepdown.gateway.hops import Hop, printable
 from stepdown.gateway.meters import plan_meters
 from stepdown.gateway.passed import Passed
 from stepdown.gateway.recorder import Recorder
@@ -268,7 +268,7 @@ def line_of(passed: Passed) -> Line:
         project=route.project,
         unit=route.asked.unit.type,
         id=route.asked.unit.id,
-        asked=route.asked.model or route.ceiling.id,
+        asked=printable(route.asked.model) or route.ceiling.id,
         model="" if hop is None else hop.model.ref,
         tier=str(route.decision.tier),
         applied=route.applied,

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -109,6 +109,7 @@ class Control:
         """``POST /v1/stepdown/rate`` with ``{"word": "under", "unit": "execute-task T01", "project": ...}``."""
         try:
             said = _read(await _body(request), _Rated, "word (over, under or ok) and unit")
+            self._recorder.end_unit(said.project or self._desk.project, said.unit)
             lines = await self._recorder.ask(lambda ledger: self._rate(ledger, said))
         except LedgerError as problem:
             return _failed(503, str(problem))
@@ -173,7 +174,7 @@ class Control:
 
 
 class _Rated(msgspec.Struct):
-    word: str
+    word: Literal["over", "under", "ok"]
     unit: str
     project: str = ""
 

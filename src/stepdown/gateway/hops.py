@@ -41,6 +41,9 @@ _SUFFIX: Final = {"messages": "/v1/messages", "chat": "/chat/completions", "resp
 """What is appended to a provider's address."""
 
 
+_LONGEST_NAME: Final = 200
+
+
 class Hop(msgspec.Struct, frozen=True, kw_only=True):
     """One model at one provider, ready to be asked.
 
@@ -87,7 +90,7 @@ class Map:
             return known
         if known is not None and wire.name in self._providers.get(known.provider, Provider(name="")).protocols:
             return known
-        return Model(id=model, provider=self._home(wire), protocols=(wire.name,))
+        return Model(id=printable(model), provider=self._home(wire), protocols=(wire.name,))
 
     def _home(self, wire: Wire) -> str:
         """Whose an unknown model is: the one listed provider that speaks the protocol, else the protocol's own."""
@@ -130,6 +133,11 @@ def _url(base: str, wire: Wire) -> str:
     """Where requests of a protocol go; ``/v1`` is there once, whether or not the user wrote it."""
     base, suffix = base.rstrip("/"), _SUFFIX[wire.name]
     return base.removesuffix("/v1") + suffix if suffix.startswith("/v1/") else base + suffix
+
+
+def printable(name: str) -> str:
+    """An unknown model's name as it can be written down: whatever its client sends, in a line and not too long."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name[:_LONGEST_NAME])
 
 
 def own_name(model: Model, written: str) -> str:

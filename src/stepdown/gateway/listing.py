@@ -17,6 +17,7 @@ from stepdown.gateway.edit import replace
 from stepdown.gateway.hops import Hop, address, has_credential, outgoing, own_name, returned
 from stepdown.gateway.protocols import WIRES
 from stepdown.gateway.wire import Unreadable, Wire
+from stepdown.providers import participating
 from stepdown.units import TIERS
 from stepdown.upstream.port import Call, Timeouts, Upstream, UpstreamError
 
@@ -134,7 +135,8 @@ class Listing:
         """The models that can be asked for on a protocol, as far as the catalogue knows, and our own."""
         world = self._desk.world
         home = world.map.named("", wire).provider
-        providers = world.map.reachable(home, wire)
+        taking_part = participating(world.preferences, world.catalog, None) | {home}
+        providers = world.map.reachable(home, wire) & taking_part
         known = [
             model.id
             for model in world.catalog

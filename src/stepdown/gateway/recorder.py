@@ -190,6 +190,23 @@ class Recorder:
             if key in self._open:
                 self._end(key, failure or "", message)
 
+    def end_unit(self, project: str, name: str) -> None:
+        """No more is coming for a unit, as far as anybody knows: its user judges it. What comes all the same begins anew.
+
+        Args:
+            project: whose.
+            name: its id, or ``type id``.
+        """
+        with self._changed:
+            meant = [
+                key
+                for key, entry in self._open.items()
+                if (attempt := entry.place.attempt).project == project
+                and name in {attempt.unit_id, f"{attempt.unit_type} {attempt.unit_id}"}
+            ]
+            for key in meant:
+                self._end(key)
+
     def context(self, project: str) -> Context:
         """What routing is told of a project: as it was read last, at most a second after it changed here.
 
