@@ -86,7 +86,12 @@ async def test_a_subscriptions_word_is_kept_where_it_is_news(
 ) -> None:
     told: list[Callable[[Ledger], object]] = []
     telling = house.recorder.tell
-    monkeypatch.setattr(house.recorder, "tell", lambda word: (told.append(word), telling(word)))
+
+    def tell(word: Callable[[Ledger], object]) -> None:
+        told.append(word)
+        telling(word)
+
+    monkeypatch.setattr(house.recorder, "tell", tell)
     for _ in range(3):
         provider.faults.add([Fault(kind="status", status=529, headers=LIMITS)])
         await house.messages()

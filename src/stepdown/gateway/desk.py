@@ -265,6 +265,8 @@ class Desk:
             (envelope.signed and held.served)
             or (
                 held.pin == chosen.pin
+                # What stayed on its ceiling and was refused there says nothing about the next try, which may ask for less.
+                and (held.served or held.decision.downgraded)
                 and held.decision.ref not in base.blocked
                 and self._serves(held.decision, chosen.named, needs)
             )
