@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from stepdown.catalog import Catalog
-from stepdown.cli.arguments import TREE
+from stepdown.cli.arguments import TREE, project_at
 from stepdown.cli.screen import color, complain, print_json, width
 from stepdown.cli.workspace import Workspace, import_past, open_workspace
-from stepdown.errors import LedgerError
+from stepdown.errors import LedgerError, PlanError
 from stepdown.ledger import Ledger, open_ledger
 from stepdown.policy import DEFAULT_POLICY
 from stepdown.report.spending import render_text, spending_report
@@ -21,18 +21,28 @@ from stepdown.savings import learned_costs
 @click.option("--json", "json_", is_flag=True, help="A JSON object.")
 def command(*, path: Path, everything: bool, json_: bool) -> None:
     """Show what the units of the project at PATH cost. What GSD recorded of its past (`.gsd/metrics.json`) is read in first."""
-    workspace = None if everything else open_workspace(path)
+    workspace = None if everything else _workspace(path)
+    project = None if everything else project_at(path)
     with open_ledger(create=workspace is not None) as ledger:
         notes = () if workspace is None else _past(ledger, workspace)
-        report = spending_report(
-            ledger, None if workspace is None else workspace.plan.project, learned=_learned(ledger, workspace)
-        )
+        report = spending_report(ledger, project, learned=_learned(ledger, workspace))
     for note in notes:
         complain(note)
     if json_:
         print_json(report.as_json())
     else:
         click.echo(render_text(report, width=width() or 100, color=color()))
+
+
+def _workspace(path: Path) -> Workspace | None:
+    """The plan at `path`; None where there is none, but the ledger knows the project, as it knows a gateway's."""
+    try:
+        return open_workspace(path)
+    except PlanError:
+        with open_ledger(create=False) as ledger:
+            if ledger.records(project_at(path), limit=1):
+                return None
+        raise
 
 
 def _learned(ledger: Ledger, workspace: Workspace | None) -> dict[tuple[str, str], float]:

@@ -94,7 +94,7 @@ def command(
 
 
 def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
-    """uvloop's, where it is installed: half the time per request."""
+    """uvloop's, where it is installed; docs/decisions/0002-dependencies.md has what it saves."""
     try:
         import uvloop  # noqa: PLC0415  (the same)
     except ImportError:
