@@ -49,7 +49,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 QUICK: Final = Bounds(rounds=2, turn=0.8, soak=(2_000, 6.0), long=0, streams=1_000, everyone=False, starts=1)
-FULL: Final = Bounds(rounds=6, turn=1.6, soak=(10_000, 25.0), long=100_000, streams=1_000, everyone=True, starts=3)
+FULL: Final = Bounds(rounds=6, turn=1.6, soak=(10_000, 20.0), long=100_000, streams=1_000, everyone=True, starts=3)
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,7 +206,7 @@ def slow_streams(load: Load, one: Running, provider: int, streams: int) -> Strea
     """Each stream gets a chunk a second, ten in all."""
     with _pace(provider, 1.0, 10), _watching(one.pid) as peak:
         before = cpu_seconds(one.pid)
-        order = Order(port=one.port, headers=one.headers, stream=True, connections=streams, requests=streams, patience=60.0)
+        order = Order(port=one.port, headers=one.headers, stream=True, connections=streams, requests=streams, patience=45.0)
         result: Result = load(order)
         spent = cpu_seconds(one.pid) - before
     return Streams(

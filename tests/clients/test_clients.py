@@ -10,7 +10,7 @@ from stepdown.clients.records import There
 from stepdown.clients.variables import common
 
 BEHIND = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
-THERE = There(url="http://127.0.0.1:8787", project="/home/me/work", behind=BEHIND)
+THERE = There(url="http://127.0.0.1:8787", project="/home/me/app", behind=BEHIND)
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,7 @@ async def serve(
     """
     if options.host not in LOOPBACK and not options.token:
         raise GatewayError(f"{options.host} can be reached by others: set a token in STEPDOWN_GATEWAY_TOKEN, or use 127.0.0.1")
+    seen = stamps(places(Path(options.project)))  # before they are read: what is written from now on is news
     preferences = options.load()
     taken = listen(options.host, options.port)
     found = Found(
@@ -164,7 +165,7 @@ async def serve(
         )
         server = Server(config, control.closing, lambda: _announce(found, desk, ready), stopping)
         stack.callback(forget, found)
-        stack.callback(asyncio.ensure_future(_reload(options, desk, books, recorder, environ)).cancel)
+        stack.callback(asyncio.ensure_future(_reload(options, desk, books, recorder, environ, seen=seen)).cancel)
         stack.callback(asyncio.ensure_future(_alert(options.project, books, recorder)).cancel)
         if options.idle:
             stack.callback(asyncio.ensure_future(_end_when_idle(options.idle, books, server)).cancel)
@@ -188,10 +189,11 @@ def _facts(found: Found, desk: Desk) -> dict[str, Any]:
     return {"version": version("stepdown"), "mode": desk.mode, **msgspec.to_builtins(found)}
 
 
-async def _reload(options: Options, desk: Desk, books: Books, recorder: Recorder, environ: Mapping[str, str]) -> None:
+async def _reload(
+    options: Options, desk: Desk, books: Books, recorder: Recorder, environ: Mapping[str, str], *, seen: tuple[object, ...]
+) -> None:
     """Read the preferences again when their files change; ones that cannot be read are named, and the last good ones stay."""
     files = places(Path(options.project))
-    seen = stamps(files)
     while True:
         await asyncio.sleep(_LOOK_AGAIN)
         now = stamps(files)
