@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import resource
+import signal
 import statistics
 import sys
 import tempfile
@@ -97,6 +98,8 @@ def _memory(load: Load, one: Running, provider: int, row: Measured, bounds: Boun
 
 def main() -> None:
     said = parser().parse_args()
+    # Told to end, it ends what it started: those lead process groups of their own.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a thousand streams are two thousand sockets of the subject
     before = os.getloadavg()[0]
