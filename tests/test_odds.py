@@ -94,6 +94,13 @@ def test_what_the_user_called_too_weak_is_counted_apart() -> None:
     assert Odds(Experience(patterns, STEADY), STEADY).blamed(TASK) == pytest.approx((6 / 28, 0, 0))
 
 
+def test_what_was_too_weak_on_a_tier_would_have_been_below_it() -> None:
+    said = [Evidence(at=n, pattern=TASK, tier=Tier.STANDARD, success=False, weight=2.0, source="rating") for n in range(14)]
+    light, standard, heavy = Odds(Experience({TASK: said}, STEADY), STEADY).blamed(TASK)
+    assert light == standard > 0.7
+    assert heavy == 0
+
+
 @given(events, st.sampled_from(TIERS), st.sampled_from([TASK, DOCS, "hook/x"]))
 def test_a_stronger_tier_never_fails_more(evidence: list[Evidence], needed: Tier, pattern: str) -> None:
     rates = odds(pattern, needed, evidence, DEFAULT_POLICY)

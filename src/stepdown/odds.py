@@ -44,9 +44,13 @@ class Odds:
         return known
 
     def blamed(self, pattern: str) -> Rates:
-        """The share of a pattern's units that its user called too weak on each tier: failures that verification had missed."""
+        """The share of a pattern's units that its user called too weak on each tier: failures that verification had missed.
+
+        What was too weak on a tier would have been on every tier below it, tried there or not.
+        """
         light, standard, heavy = (self._blame(self._experience.events(pattern, tier)) for tier in TIERS)
-        return light, standard, heavy
+        standard = max(standard, heavy)
+        return max(light, standard), standard, heavy
 
     def _blame(self, events: Sequence[Evidence]) -> float:
         said = sum([event.weight for event in events if event.source == "rating" and not event.success])

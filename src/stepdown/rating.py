@@ -8,6 +8,7 @@ from stepdown.decision import Context, Decision
 from stepdown.errors import UsageError
 from stepdown.ledger import Evidence, Rating, Record
 from stepdown.ledger.rules import rating_event
+from stepdown.preferences.schema import ModelChoice
 from stepdown.recorded import is_finished
 from stepdown.routing import Router
 from stepdown.units import Tier, type_defaults
@@ -46,6 +47,12 @@ def start_of(attempts: Sequence[Record]) -> Tier:
         return msgspec.json.decode(attempts[-1].attempt.decision, type=Decision).classification.tier
     except msgspec.DecodeError:
         return type_defaults(attempts[-1].attempt.unit_type)[1]
+
+
+def below(ceiling: str, context: Context) -> Context:
+    """The same context under the ceiling that a unit had, by its provider-qualified name; "" leaves it to the preferences."""
+    provider, _, model = ceiling.partition("/")
+    return msgspec.structs.replace(context, ceiling=ModelChoice(model, provider)) if model else context
 
 
 def consequence(rating: Rating, tier: Tier, router: Router, context: Context) -> Iterator[str]:

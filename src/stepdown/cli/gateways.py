@@ -104,6 +104,8 @@ def _parts(line: Mapping[str, Any]) -> Iterator[str]:
         ceiling = line.get("ceiling_usd")
         beside = f" (ceiling {dollars(ceiling)})" if ceiling is not None and ceiling != line["cost_usd"] else ""
         yield dollars(line["cost_usd"], estimated=bool(line.get("estimated"))) + beside
+    elif "tokens" in line:
+        yield "cost unknown"
     if line.get("failure") or line.get("status", 200) >= 400:
         yield f"{line.get('status', '')} {line.get('failure', '')}".strip()
     if line.get("tried", 0) > 1:

@@ -11,7 +11,7 @@ from stepdown.context import build_context
 from stepdown.ledger import open_ledger
 from stepdown.ledger.rules import RATINGS
 from stepdown.preferences import load_preferences
-from stepdown.rating import consequence, rating_of, start_of
+from stepdown.rating import below, consequence, rating_of, start_of
 from stepdown.recorded import attempts_at, last_finished
 from stepdown.routing import Router
 
@@ -32,6 +32,8 @@ def command(*, word: str, unit: tuple[str, ...], project: Path) -> None:
         rating = rating_of(attempts, word, time.time())
         ledger.rate(rating)
         context = build_context(ledger, preferences, project=name, now=rating.at)
+    if not preferences.models:  # a gateway's units: what their requests named was the ceiling
+        context = below(attempts[-1].attempt.ceiling, context)
     say(*consequence(rating, start_of(attempts), Router(preferences), context))
     if not preferences.dynamic_routing.enabled:
         say("Routing is off, so nothing follows from it yet (dynamic_routing.enabled).")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MODES: Final = {
     "observe": "records what it would do, changes nothing",
     "delegated": "reroutes declared units",
-    "full": "may reroute conversations as well",
+    "full": "reroutes declared units; conversations are not routed yet",
 }
 """`stepdown.gateway.desk.MODES` in a few words."""
 

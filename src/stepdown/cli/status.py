@@ -168,10 +168,10 @@ def lines(status: Status, now: float) -> Iterator[str]:
     for meter in status.meters:
         yield f"  budget    {meter.name}: {meter.detail} ({meter.used:.0%}; {meter.band}; at 100 %: {meter.enforcement})"
     spans = {"day": "24 h", "week": "7 days", "all": "in all"}
-    sums = (f"{dollars(status.spent[key].usd)} {label} ({status.spent[key].attempts} units)" for key, label in spans.items())
+    sums = (f"{dollars(status.spent[key].usd)} {label} ({status.spent[key].attempts} attempts)" for key, label in spans.items())
     yield f"  spent     {', '.join(sums)}"
     if ever.unpriced:
-        yield f"            and {ever.unpriced} units of unknown cost, which no sum includes"
+        yield f"            and {ever.unpriced} attempts of unknown cost, which no sum includes"
     for run in status.running:
         yield f"  running   {run} since {_ago(now - run.started)}"
     for run in status.last:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
+from stepdown.context import build_context
 from stepdown.errors import LedgerError, StepdownError
 from stepdown.gateway.books import Books
 from stepdown.gateway.client import Gone, read_body
@@ -18,7 +19,7 @@ from stepdown.gateway.protocols import WIRES
 from stepdown.gateway.recorder import Recorder
 from stepdown.gateway.wire import Unreadable
 from stepdown.ledger.port import Ledger
-from stepdown.rating import consequence, rating_of, start_of
+from stepdown.rating import below, consequence, rating_of, start_of
 from stepdown.recorded import attempts_at
 
 _Said = TypeVar("_Said")
@@ -123,7 +124,10 @@ class Control:
         attempts = attempts_at(ledger, project, said.unit)
         rating = rating_of(attempts, said.word, time.time())
         ledger.rate(rating)
-        return list(consequence(rating, start_of(attempts), self._desk.world.router, self._books.context(project)))
+        world = self._desk.world
+        # Read anew, or the rating would be missing; and below the model that was named, which is the ceiling here.
+        context = build_context(ledger, world.preferences, project=project, now=rating.at, catalog=world.catalog)
+        return list(consequence(rating, start_of(attempts), world.router, below(attempts[-1].attempt.ceiling, context)))
 
     async def mode(self, request: Request) -> Response:
         """``POST /v1/stepdown/mode`` with ``{"mode": "delegated"}``."""

@@ -210,6 +210,8 @@ async def _reload(
         books.policy = preferences.policy
         recorder.prefer(preferences)
         _log.warning("the preferences were read again; mode %s", desk.mode)
+        for warning in preferences.warnings:
+            _log.warning("%s", warning)
 
 
 def stamps(files: Iterable[Path]) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from stepdown.balance import missed
 from stepdown.catalog import Model
 from stepdown.decision import Context, Decision, Meter, Retry
 from stepdown.dispatch.walk import Stop, Tried, Walk, tier_run
+from stepdown.ledger.port import GATEWAY
 from stepdown.preferences.schema import DynamicRouting
 from stepdown.replay.past import Moment, Pass, Try
 from stepdown.replay.purse import Fill, Purse
@@ -133,11 +134,15 @@ class Follower:
     def _context(self, moment: Moment, meters: tuple[Meter, ...], fill: Fill) -> Context:
         """The context as it was then."""
         was = moment.step.was
+        reach = self._reach.get(moment.step.agent)
+        if moment.step.agent == GATEWAY:
+            # Of the providers that a client's request could have gone to, only that of the model it named is certain.
+            reach = frozenset({was.ceiling.partition("/")[0]})
         return msgspec.structs.replace(
             moment.context,
             now=moment.step.started,
             meters=meters,
-            providers=self._reach.get(moment.step.agent),
+            providers=reach,
             agent_model=was.ceiling,
             hook_model=was.hook_model,
             stood_down={was.pattern: was.stood_down} if was.stood_down else {},
