@@ -128,3 +128,14 @@ def test_of_several_gateways_the_projects_own_is_meant(
         assert str(gateway.port) in said
         assert str(other.port) in said
     assert gateway.url in call("mode").stdout
+
+
+def test_a_unit_that_the_gateway_still_has_open_can_be_rated(gateway: RunningGateway, call: Call) -> None:
+    served(gateway)
+    for _ in range(50):  # it is written four times a second
+        if "execute-task T01" in call("status").stdout:
+            break
+    said = call("rate", "under", "T01")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.startswith("execute-task T01 rated under: counts as 2 failures at standard for execute-task\n")
+    assert "running" not in call("status").stdout

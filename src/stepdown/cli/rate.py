@@ -1,6 +1,7 @@
 """``stepdown rate``: the user's word on a finished unit, and what follows from it."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ from stepdown.cli.arguments import TREE, project_at
 from stepdown.cli.screen import say
 from stepdown.context import build_context
 from stepdown.ledger import open_ledger
+from stepdown.ledger.port import GATEWAY, Record
 from stepdown.ledger.rules import RATINGS
 from stepdown.preferences import load_preferences
 from stepdown.rating import below, consequence, rating_of, start_of
@@ -29,6 +31,13 @@ def command(*, word: str, unit: tuple[str, ...], project: Path) -> None:
     preferences = load_preferences(Path(name))
     with open_ledger(create=False) as ledger:
         attempts = attempts_at(ledger, name, " ".join(unit)) if unit else last_finished(ledger, name)
+        if (
+            attempts[-1].outcome is None
+            and attempts[-1].attempt.agent == GATEWAY
+            and (said := _by_gateway(name, word, attempts))
+        ):
+            say(*said)
+            return
         rating = rating_of(attempts, word, time.time())
         ledger.rate(rating)
         context = build_context(ledger, preferences, project=name, now=rating.at)
@@ -37,3 +46,14 @@ def command(*, word: str, unit: tuple[str, ...], project: Path) -> None:
     say(*consequence(rating, start_of(attempts), Router(preferences), context))
     if not preferences.dynamic_routing.enabled:
         say("Routing is off, so nothing follows from it yet (dynamic_routing.enabled).")
+
+
+def _by_gateway(project: str, word: str, attempts: Sequence[Record]) -> list[str]:
+    """What the gateway says that still has the unit open, waiting for more of it: rating a unit ends it. None runs: nothing."""
+    from stepdown.gateway.found import ask, running  # noqa: PLC0415  (a socket, for the few units that need it)
+
+    unit = f"{attempts[-1].attempt.unit_type} {attempts[-1].attempt.unit_id}"
+    for gateway in running():
+        said = ask(gateway, "POST", "/v1/stepdown/rate", {"word": word, "unit": unit, "project": project})
+        return [str(line) for line in said["said"]]
+    return []
