@@ -63,6 +63,11 @@ def test_a_cheap_model_that_fails_much_is_left() -> None:
     assert answer(Tier.LIGHT, [0.3, 0.4, 1.0], (0.8, 0.1, 0.1), evidence).tier is Tier.STANDARD
 
 
+def test_what_was_called_too_weak_is_no_reason_to_go_down() -> None:
+    said = seen(Tier.HEAVY, 20, failed=20, source="rating")
+    assert answer(Tier.STANDARD, [0.01, 0.5, 1.0], (0.3, 0.3, 0.3), said).tier >= Tier.STANDARD
+
+
 def test_what_fails_quietly_is_dear() -> None:
     """A failure that nothing notices costs no dollars. Priced at nothing, it would make the cheap model win."""
     evidence = [*seen(Tier.STANDARD, 30), *seen(Tier.LIGHT, 1, at=25.5)]

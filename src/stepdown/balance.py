@@ -53,6 +53,10 @@ def start(
         for tier, offer in zip(TIERS, offers, strict=False)
         if offer is not None and offer.cost is not None and offer.total is not None
     }
+    if _verified(unit_type, experience) < policy.evidence_minimum:  # what was called too weak is no reason to go down
+        scores = {tier: score for tier, score in scores.items() if tier >= needed}
+        if not scores:
+            return stay
     used = _in_use(pattern, experience)
     current = used if used in scores else min(needed, max(scores))
     if current not in scores:
@@ -61,7 +65,7 @@ def start(
     best = min(scores, key=lambda tier: (scores[tier], tier))
     if best > current and scores[best] >= scores[current] * (1 - policy.hysteresis):
         best = current
-    below = _worth_a_try(pattern, best, offers, scores[best], experience, policy)
+    below = _worth_a_try(pattern, best, offers, scores[best], experience, policy) if min(scores) < best else None
     if below is not None:
         since = experience.since_tried(pattern, below)
         reason = f"{pattern} tries {below} again: {since} units have been verified above it since the last time"
@@ -84,6 +88,11 @@ def missed(noticed: float, policy: Policy) -> float:
         return noticed
     failing = min(1.0, max(0.0, (noticed - alarms) / (recall - alarms)))
     return failing * (1 - recall)
+
+
+def _verified(unit_type: str, experience: Experience) -> int:
+    """Events that show that work of this type is checked, or was good enough: all but ratings that it was too weak."""
+    return sum(event.source == MEASURED or event.success for tier in TIERS for event in experience.events(unit_type, tier))
 
 
 def _in_use(pattern: str, experience: Experience) -> Tier | None:

@@ -137,5 +137,5 @@ def test_a_unit_that_the_gateway_still_has_open_can_be_rated(gateway: RunningGat
             break
     said = call("rate", "under", "T01")
     assert (said.returncode, said.stderr) == (0, "")
-    assert said.stdout.startswith("execute-task T01 rated under: counts as 2 failures at standard for execute-task\n")
+    assert said.stdout.startswith("execute-task T01 rated under: counts as 2 failures at heavy for execute-task\n")
     assert "running" not in call("status").stdout
