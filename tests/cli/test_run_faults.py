@@ -308,7 +308,7 @@ def test_a_budget_that_fills_up_on_the_way_stops_there(enforcement: str, day: Ba
     said = call("run", day.project, "--agent", "command", "--yes")
     assert "execute-task M001/S01/T02 was not started" in one_line(said, 6)
     assert said.stdout.count("budget_ceiling has passed") == 4
-    assert "budget_ceiling has passed 100%: $0.00 of $0.00" in said.stdout
+    assert "budget_ceiling has passed 100%: $0.0015 of $0.001" in said.stdout
     assert day.ticked() == [1]
     assert [record.outcome.cost_usd for record in day.records() if record.outcome] == [pytest.approx(0.0015)]
     assert day.named()
