@@ -54,7 +54,7 @@ def test_nothing_moves_before_failing_is_seen_to_be_noticed() -> None:
 def test_the_reason_gives_both_sums() -> None:
     moved = answer(Tier.STANDARD, [0.01, 0.5, 1.0], (0.1, 0.1, 0.1), seen(Tier.STANDARD, 30) + seen(Tier.LIGHT, 1, at=99))
     assert moved.reason == (
-        "execute-task starts at light, where it costs least when failing is counted ($0.11; at standard $0.6)"
+        "execute-task starts at light, where it costs least when failing is counted ($0.11; at standard $0.60)"
     )
 
 

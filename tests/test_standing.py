@@ -35,7 +35,7 @@ def test_a_pattern_that_keeps_losing_stands_down_and_says_what_it_lost() -> None
 
 def test_small_amounts_are_still_amounts_and_one_is_singular() -> None:
     standing = Standing(pattern=DOCS, units=12, lost_usd=0.0042, tries_again_after=1)
-    assert "lost $0.004 over" in standing.reason
+    assert "lost $0.0042 over" in standing.reason
     assert standing.reason.endswith("(tries again after 1 more unit)")
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from stepdown.candidates import Offer
 from stepdown.learning import MEASURED, Adjustment, Experience, unit_type_of
+from stepdown.money import dollars
 from stepdown.odds import Odds
 from stepdown.policy import Policy
 from stepdown.units import TIERS, Tier
@@ -74,7 +75,7 @@ def start(
         return stay
     reason = f"{pattern} starts at {best}, where it costs least when failing is counted"
     if needed in scores:
-        reason += f" (${scores[best]:.3g}; at {needed} ${scores[needed]:.3g})"
+        reason += f" ({dollars(scores[best])}; at {needed} {dollars(scores[needed])})"
     return msgspec.structs.replace(stay, tier=best, reason=reason, failed=failing[best.rank])
 
 

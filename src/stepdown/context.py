@@ -6,6 +6,7 @@ from stepdown.budget import Pace, pace, window_start
 from stepdown.catalog import Catalog
 from stepdown.decision import Context, Meter
 from stepdown.ledger.port import Cap, Ledger, PlanMeter
+from stepdown.money import dollars
 from stepdown.preferences.schema import Budget, Preferences
 from stepdown.savings import learned_costs, savings_by_run
 from stepdown.standing import Standing
@@ -131,7 +132,7 @@ def _meter(name: str, budget: Budget, ledger: Ledger, project: str, now: float, 
     spent = ledger.spent(project, since=start)
     amount = {"usd": spent.usd, "tokens": float(spent.tokens), "requests": float(spent.requests)}[budget.unit]
     shown = (
-        f"{_dollars(amount)} of {_dollars(budget.limit)}"
+        f"{dollars(amount)} of {dollars(budget.limit)}"
         if budget.unit == "usd"
         else f"{amount:,.0f} of {budget.limit:,.0f} {budget.unit}"
     )
@@ -146,11 +147,6 @@ def _meter(name: str, budget: Budget, ledger: Ledger, project: str, now: float, 
         remaining=max(0.0, budget.limit - amount) if budget.unit == "usd" else None,
         seconds_left=None if length is None else max(0.0, start + length - now),
     )
-
-
-def _dollars(amount: float) -> str:
-    """``$21.40``; a small amount with as many digits as tell it from nothing."""
-    return f"${amount:.2f}" if amount >= 0.1 or not amount else f"${amount:.2g}"
 
 
 def _plan(budget: Budget, meters: Iterable[PlanMeter], now: float, *, hard: bool) -> Iterable[Meter]:

@@ -17,6 +17,7 @@ from stepdown.decision import Candidate, Classification, Context, Decision, Need
 from stepdown.expectations import Expectations, Expected
 from stepdown.fit import fit
 from stepdown.learning import Adjustment, Experience
+from stepdown.money import dollars
 from stepdown.odds import Odds
 from stepdown.preferences.schema import ModelChoice, Preferences
 from stepdown.signals import introspect
@@ -232,7 +233,7 @@ class Router:
             return self._unchanged(case, *_nothing_below(case, quote, ceiling), considered=quote.candidates)
         own = self._market.offer(ceiling.model, work)
         if not case.forced and chosen.total is not None and own.total is not None and chosen.total >= own.total:
-            costs = f"(${chosen.total:.2f}, the ceiling ${own.total:.2f})"
+            costs = f"({dollars(chosen.total)}, the ceiling {dollars(own.total)})"
             why = f"with its expected failures {chosen.model.id} would be no cheaper {costs}"
             kept = tuple(msgspec.structs.replace(candidate, taken=False) for candidate in quote.candidates)
             return self._unchanged(case, "stood down", why, considered=kept)

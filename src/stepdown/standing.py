@@ -12,12 +12,12 @@ from typing import Final
 import msgspec
 
 from stepdown.learning import deviations
+from stepdown.money import dollars
 from stepdown.policy import Policy
 from stepdown.savings import Savings
 
 _NOTHING: Final = 1e-9
 """US dollars; less than this is what adding up floats leaves behind, not money."""
-_CENT: Final = 0.01
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,9 +38,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def reason(self) -> str:
         """One line in plain words, for receipts."""
-        lost = f"${self.lost_usd:,.2f}" if self.lost_usd >= _CENT else f"${self.lost_usd:.1g}"
         then = f"tries again after {self.tries_again_after} more unit{'' if self.tries_again_after == 1 else 's'}"
-        return f"routing lost {lost} over the last {self.units} downgraded units of {self.pattern} ({then})"
+        return f"routing lost {dollars(self.lost_usd)} over the last {self.units} downgraded units of {self.pattern} ({then})"
 
 
 def stood_down(runs: Mapping[str, Sequence[Savings]], policy: Policy) -> dict[str, Standing]:

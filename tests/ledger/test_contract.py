@@ -435,7 +435,7 @@ def test_small_amounts_are_told_apart_and_rounding_refuses_nothing(ledger: Ledge
     cent = msgspec.structs.replace(attempt(), reserved_usd=0.01)
     for _ in range(30):  # 0.1 + 0.2 is more than 0.3
         ledger.begin(cent, caps=[Cap(name="cap", usd=0.3)])
-    with pytest.raises(BudgetError, match=r"\$0.30 of \$0.30 are .* cost \$0.01$"):
+    with pytest.raises(BudgetError, match=r"\$0.30 of \$0.30 are .* cost \$0.010$"):
         ledger.begin(cent, caps=[Cap(name="cap", usd=0.3)])
     with pytest.raises(BudgetError, match=r"of \$0.0004 are"):
         ledger.begin(cent, caps=[Cap(name="cap", usd=0.0004)])

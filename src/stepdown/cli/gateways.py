@@ -12,7 +12,7 @@ from stepdown.catalog.names import without_date
 from stepdown.cli.arguments import directory
 from stepdown.errors import GatewayError
 from stepdown.gateway.found import Found, ask, find, left_word, running
-from stepdown.report.money import count, dollars
+from stepdown.money import count, dollars
 
 PORT = click.option(
     "--port", type=click.IntRange(1, 65535), help="The gateway at this port; default: this project's, else any."

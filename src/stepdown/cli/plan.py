@@ -17,7 +17,7 @@ from stepdown.context import build_context
 from stepdown.decision import Context, Decision
 from stepdown.dispatch import hooks
 from stepdown.ledger import open_ledger
-from stepdown.report.money import dollars
+from stepdown.money import dollars
 from stepdown.report.tables import Column
 from stepdown.units import Unit
 

@@ -9,7 +9,7 @@ from stepdown.cli.screen import say
 from stepdown.decision import Decision
 from stepdown.dispatch.trial import Done
 from stepdown.ledger.port import Outcome
-from stepdown.report.money import dollars
+from stepdown.money import dollars
 from stepdown.units import Unit
 
 _CAUSES: Final = {

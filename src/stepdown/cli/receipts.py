@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from stepdown.decision import Candidate, Decision
-from stepdown.report.money import dollars
+from stepdown.money import dollars
 from stepdown.units import Unit
 
 

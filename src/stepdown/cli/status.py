@@ -15,8 +15,8 @@ from stepdown.context import meters as meters_of
 from stepdown.context import standings
 from stepdown.decision import Meter
 from stepdown.ledger import Block, Ledger, Record, Spent, open_ledger
+from stepdown.money import dollars
 from stepdown.preferences import Preferences, load_preferences
-from stepdown.report.money import dollars
 from stepdown.standing import Standing
 from stepdown.units import Tier
 

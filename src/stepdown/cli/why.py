@@ -15,10 +15,10 @@ from stepdown.cli.screen import print_json, say
 from stepdown.decision import Candidate, Decision
 from stepdown.errors import PlanError, StepdownError
 from stepdown.ledger import Attempt, Ledger, Outcome, Rating, Record, open_ledger
+from stepdown.money import count, dollars
 from stepdown.plans import GsdPlan
 from stepdown.preferences import Preferences, load_preferences
 from stepdown.recorded import attempts_at
-from stepdown.report.money import count, dollars
 from stepdown.savings import Savings, learned_costs, savings
 from stepdown.units import Unit
 

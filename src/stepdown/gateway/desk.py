@@ -18,8 +18,8 @@ from stepdown.gateway.declared import CONVERSATION, Asked, asked
 from stepdown.gateway.hops import Hop, Map, has_credential, own_name
 from stepdown.gateway.memory import Held, Key, Memory
 from stepdown.gateway.wire import Envelope, Unreadable, Wire
+from stepdown.money import dollars
 from stepdown.preferences.schema import ModelChoice, Preferences
-from stepdown.report.money import dollars
 from stepdown.routing import Router
 from stepdown.units import TIERS, Tokens, Unit
 

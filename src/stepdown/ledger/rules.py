@@ -15,6 +15,7 @@ import msgspec
 
 from stepdown.errors import BudgetError, LedgerError
 from stepdown.ledger.port import Attempt, Block, Cap, Evidence, Outcome, PlanMeter, Rating, Record, Use
+from stepdown.money import dollars
 from stepdown.units import Tier, Tokens
 
 GROUPS: Final = ("tier", "type", "model", "agent", "project", "day")
@@ -111,8 +112,8 @@ def check_cap(cap: Cap, spent_usd: float, in_flight_usd: float, attempt: Attempt
     full = spent_usd >= cap.usd - _ROUNDING
     if not full and (in_flight_usd <= 0 or spent_usd + reserved <= cap.usd + _ROUNDING):
         return
-    used = f"{cap.name} has no room: {_dollars(spent_usd)} of {_dollars(cap.usd)} are spent or reserved"
-    raise BudgetError(f"{used} and this unit is expected to cost {_dollars(reserved)}" if reserved else used)
+    used = f"{cap.name} has no room: {dollars(spent_usd)} of {dollars(cap.usd)} are spent or reserved"
+    raise BudgetError(f"{used} and this unit is expected to cost {dollars(reserved)}" if reserved else used)
 
 
 def accepted_outcome(outcome: Outcome) -> Outcome:
@@ -325,11 +326,6 @@ def check_time(name: str, seconds: float) -> None:
     """Raises `LedgerError` for what is no time."""
     if not 0 <= seconds <= LAST_SECOND:  # NaN fails this too
         raise LedgerError(f"{name} is no time: {seconds} (seconds since the epoch are expected)")
-
-
-def _dollars(amount: float) -> str:
-    """``$24.10``; as many digits as a small amount needs to be told from nothing."""
-    return f"${amount:,.2f}" if amount >= 0.1 or not amount else "$" + f"{amount:.6f}".rstrip("0").ljust(4, "0")
 
 
 def _check_money(name: str, amount: float) -> None:

@@ -4,9 +4,9 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from stepdown.money import dollars, share
 from stepdown.replay.compare import Comparison, Sums, TierLine
 from stepdown.replay.suggest import MINIMUM, MOST_FAILURES, Suggestion, Tried
-from stepdown.report.money import dollars, share
 from stepdown.report.tables import Column, table
 
 ASSUMPTIONS: Final = (

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepdown.report.money import count, dollars, share
+from stepdown.money import count, dollars, share
 
 
 @pytest.mark.parametrize(
