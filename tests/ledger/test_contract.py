@@ -437,7 +437,7 @@ def test_small_amounts_are_told_apart_and_rounding_refuses_nothing(ledger: Ledge
         ledger.begin(cent, caps=[Cap(name="cap", usd=0.3)])
     with pytest.raises(BudgetError, match=r"\$0.30 of \$0.30 are .* cost \$0.010$"):
         ledger.begin(cent, caps=[Cap(name="cap", usd=0.3)])
-    with pytest.raises(BudgetError, match=r"of \$0.0004 are"):
+    with pytest.raises(BudgetError, match=r"of \$0.00040 are"):
         ledger.begin(cent, caps=[Cap(name="cap", usd=0.0004)])
     assert ledger.spent().attempts == 30
 
