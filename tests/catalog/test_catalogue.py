@@ -190,3 +190,13 @@ def test_models_of_real_runs_are_known(catalog: Catalog) -> None:
 def test_tiers_are_ordered(catalog: Catalog) -> None:
     assert [catalog.models[n].tier for n in range(3)] == [Tier.LIGHT, Tier.STANDARD, Tier.HEAVY]
     assert all(re.fullmatch(r"\S+", model.id) for model in catalog)
+
+
+def test_what_is_cached_for_an_hour_costs_twice_the_input() -> None:
+    catalog = Catalog.load(on="2026-11-01")
+    written = Tokens(cache_write=1_000_000)
+    opus, gpt = catalog.resolve("claude-opus-4-6"), catalog.resolve("gpt-4.1")
+    assert opus is not None
+    assert gpt is not None
+    assert [opus.cost(written), opus.cost(written, written_1h=1_000_000)] == [6.25, 10.0]
+    assert gpt.cost(written, written_1h=1_000_000) == gpt.cost(written)

@@ -333,6 +333,14 @@ def test_the_last_word_on_the_prompt_counts() -> None:
     assert after(START, late).tokens == Tokens(input=12, output=5, cache_read=200, cache_write=30)
 
 
+@pytest.mark.parametrize(("said", "kept"), [(20, 20), (0, 0), (None, 0), (31, 30)])
+def test_what_the_cache_keeps_for_an_hour_is_read(said: int | None, kept: int) -> None:
+    used = {**USED, "cache_creation": {"ephemeral_1h_input_tokens": said, "ephemeral_5m_input_tokens": 10}}
+    start = {"type": "message_start", "message": {"model": "m", "usage": used}}
+    reader = after(start, STOP)
+    assert (reader.written_1h, reader.tokens) == (kept, TOKENS)
+
+
 def test_pings_and_comments_begin_nothing() -> None:
     reader = after(PING, PING)
     reader.feed(b": waiting\n\n")

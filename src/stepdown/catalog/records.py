@@ -71,6 +71,14 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     cache_read: float | None = None
     cache_write: float | None = None
 
+    @property
+    def cache_write_1h(self) -> float:
+        """Prompt tokens written to a cache that keeps them for an hour: twice the input rate where writing is charged for.
+
+        Source: Anthropic's price list, "Prompt caching". No other provider sells it.
+        """
+        return self.input if self.cache_write is None else 2 * self.input
+
 
 class LongContext(msgspec.Struct, frozen=True, kw_only=True):
     """Dearer rates for a request whose whole prompt is longer than `above` tokens."""
@@ -140,12 +148,13 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
         """The id without a window suffix: ``claude-opus-4-6`` of ``claude-opus-4-6[1m]``, which only some agents understand."""
         return self.id.partition("[")[0]
 
-    def cost(self, tokens: Tokens, *, longest_prompt: int | None = None) -> float | None:
+    def cost(self, tokens: Tokens, *, longest_prompt: int | None = None, written_1h: int = 0) -> float | None:
         """What `tokens` cost here, in US dollars; None where the price is unknown.
 
         Args:
             tokens: what was used, or is expected to be.
             longest_prompt: tokens of the prompt that decides the long-context rate; None bills the ordinary rates.
+            written_1h: of ``tokens.cache_write``, those that are kept for an hour.
         """
         if self.price is None:
             return None
@@ -156,6 +165,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
                     rates = tier.rates
         read = rates.input if rates.cache_read is None else rates.cache_read
         write = rates.input if rates.cache_write is None else rates.cache_write
+        longer = written_1h * (rates.cache_write_1h - write) if written_1h else 0.0
         return (
-            tokens.input * rates.input + tokens.output * rates.output + tokens.cache_read * read + tokens.cache_write * write
+            tokens.input * rates.input
+            + tokens.output * rates.output
+            + tokens.cache_read * read
+            + tokens.cache_write * write
+            + longer
         ) / 1_000_000

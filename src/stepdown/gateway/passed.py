@@ -39,6 +39,7 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
         hop: who answered, or was asked last; None where nobody was asked.
         status: what the client was sent; 499 where it had gone.
         tokens: what the answer says it used; None is unknown, or nothing.
+        written_1h: of the tokens written to a cache, those that it keeps for an hour.
         estimated: whether `tokens` is what its size suggests, at least in part: the answer did not say.
         failure: the kind of SPEC 8; None for success.
         tried: how many were asked.
@@ -58,6 +59,7 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
     hop: Hop | None
     status: int
     tokens: Tokens | None = None
+    written_1h: int = 0
     estimated: bool = False
     failure: str | None = None
     tried: int = 0
@@ -87,7 +89,9 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
         return self._cost(self.route.ceiling)
 
     def _cost(self, model: Model) -> float | None:
-        return None if self.tokens is None else model.cost(self.tokens, longest_prompt=self.tokens.prompt)
+        if self.tokens is None:
+            return None
+        return model.cost(self.tokens, longest_prompt=self.tokens.prompt, written_1h=self.written_1h)
 
 
 class Witness(Protocol):

@@ -128,6 +128,7 @@ class Passage:
             hop=self._hop,
             status=status,
             tokens=tokens,
+            written_1h=0 if reader is None or guessed else reader.written_1h,
             estimated=guessed,
             failure=failure or None,
             tried=self._tried,
