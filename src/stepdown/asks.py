@@ -26,10 +26,9 @@ COMMIT: Final = "hook/commit-message"
 
 _LOOKED_AT: Final = 20_000
 _HEADING: Final = re.compile(r"^#{1,3} UNIT: (?P<name>[^\n]{1,400})", re.MULTILINE)
-_TYPES: Final = {kind.replace("-", " "): kind for kind in KNOWN_TYPES} | {
-    "discuss milestone": "discuss-milestone",
-    "discuss slice": "discuss-slice",
-}
+_TYPES: Final = {kind.replace("-", " "): kind for kind in KNOWN_TYPES}
+_FAMILY: Final = re.compile(r"(?:(hook|subagent)|(discuss)) ([a-z][a-z ]{0,60}?)(?= [mst]\d|[^a-z ]|\s*$)")
+"""The types whose names go on: ``Hook Review S01`` is ``hook/review``."""
 _PART: Final = re.compile(r"\b([MST]\d{2,4})\b")
 _WHOLE_ID: Final = re.compile(r"\bM\d{2,4}(?:/S\d{2,4})?(?:/T\d{2,4})?\b")
 _NEAR: Final = 600
@@ -38,7 +37,7 @@ _NEAR: Final = 600
 _WRAPPED: Final = re.compile(
     r"<(system-reminder|system_reminder|environment_context|environment_details|user_instructions|INSTRUCTIONS|"
     r"local-command-stdout|local-command-stderr|local-command-caveat|command-message|ide_opened_file|ide_selection|"
-    r"bash-stdout|bash-stderr|user-prompt-submit-hook|task-notification|skills_instructions|permissions instructions|"
+    r"bash-input|bash-stdout|bash-stderr|user-prompt-submit-hook|task-notification|skills_instructions|permissions instructions|"
     r"turn_aborted|subagent_notification)\b[^>]{0,200}>.*?(?:</\1>|\Z)",
     re.DOTALL,
 )
@@ -112,7 +111,7 @@ def named_unit(text: str) -> Unit | None:
         return None
     name = found["name"]
     folded = name.lower().replace("-", " ")
-    kind = next((kind for words, kind in _TYPES.items() if folded.startswith(words)), "")
+    kind = next((kind for words, kind in _TYPES.items() if folded.startswith(words)), "") or _of_family(folded)
     if not kind:
         return None
     parts = {part[0]: part for part in reversed(_PART.findall(name))}
@@ -123,6 +122,14 @@ def named_unit(text: str) -> Unit | None:
     title = quoted[1] if quoted else next(iter(re.findall(rf"^{re.escape(whole)}: ([^\n]+)", below, re.MULTILINE)), "")
     unit_id = whole or "/".join(parts[letter] for letter in "MST" if letter in parts)
     return Unit(kind, unit_id, title=title if title.isprintable() else "", plan=PlanText(task=task))
+
+
+def _of_family(name: str) -> str:
+    found = _FAMILY.match(name)
+    if found is None:
+        return ""
+    rest = found[3].strip().replace(" ", "-")
+    return f"{found[1]}/{rest}" if found[1] else f"discuss-{rest}"
 
 
 def signals_of(text: str, policy: Policy, unit: Unit | None = None) -> Signals:

@@ -69,6 +69,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             Measured: `python -m bench.routing`.
         hysteresis: how much better, as a share of its expected cost, a stronger tier has to be than the one in use. SPEC 9;
             the number is ours.
+        hard_failure_light: how often light models fail the work of a hard benchmark: the careful end of an estimate's range.
+            Measured on SWE-bench Verified: `python -m bench.claim`.
+        hard_failure_standard: the same of standard models. Likewise.
+        switch_returns: the chance that a conversation that was moved to a cheaper model goes back to its own while that one's
+            cache is still warm. Ours: one turn in five is heavy in recorded projects (`python -m bench.claim`).
+        cache_seconds: how long a provider keeps a cached prompt that nobody reads. Anthropic's default.
+        cache_seconds_long: the same where an hour was asked for.
+        seen_heavy_requests: a unit that took at least so many requests was heavy work, seen afterwards. The 90th percentile of
+            325 recorded tasks is 81.
+        seen_light_requests: one of at most so many that wrote at most `seen_light_files` was light. Ours: below the 5th
+            percentile of those tasks.
+        seen_light_files: see `seen_light_requests`.
         prompt_characters: how much of a plan's text one prompt carries at most.
         watch_multiple: an attempt is stopped beyond this multiple of the pattern's 90th percentile. SPEC 8.
         watch_repeats: so is one whose same tool call fails this often in a row. SPEC 8; the number is ours.
@@ -125,6 +137,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     verifier_false_alarms: float = 0.1
     missed_failure: float = 2.0
     hysteresis: float = 0.05
+    hard_failure_light: float = 0.38
+    hard_failure_standard: float = 0.3
+    switch_returns: float = 0.2
+    cache_seconds: float = 300.0
+    cache_seconds_long: float = 3600.0
+    seen_heavy_requests: int = 80
+    seen_light_requests: int = 5
+    seen_light_files: int = 1
     prompt_characters: int = 60_000
     watch_multiple: float = 3.0
     watch_repeats: int = 4

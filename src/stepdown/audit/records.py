@@ -152,7 +152,7 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
         cheaper_usd: saved by cheaper models.
         failed_usd: lost to attempts that would have failed and been done again.
         cache_usd: lost to writing caches anew.
-        low_usd: the net where cheap models fail as often as was measured on a hard benchmark, and need more tokens.
+        low_usd: the net where cheap models fail as often as was measured on a hard benchmark (``Policy.hard_failure_*``).
         high_usd: the net where nothing that was moved fails.
         moves: by type and models, the most saving first.
         kept: by reason, the dearest first.
@@ -188,7 +188,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         usd: what was used in it, at API prices.
         requests: how many.
         used: the highest fraction of it that the provider reported, 0 to 1; None where no log says.
-        full: when a request was refused because it was full, seconds since the epoch; None where none was.
+        full: when it was full (a request was refused, or the meter said so), seconds since the epoch; None where it was not.
+        full_usd: what was used in it by then, at API prices; None where it was not full.
         source: ``reported`` (start and end by the provider's word) or ``estimated`` (from when requests were made).
         routed_usd: what would have been used in it by then under routing in mode ``full``.
     """
@@ -201,6 +202,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     used: float | None = None
     full: float | None = None
+    full_usd: float | None = None
     source: str = "estimated"
     routed_usd: float = 0.0
 

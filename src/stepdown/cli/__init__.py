@@ -17,6 +17,7 @@ import click
 from stepdown.errors import StepdownError
 
 COMMANDS: Final = {
+    "audit": "What your agents' own logs say you spent, and what routing would have saved. Changes nothing.",
     "plan": "List a plan's units with the model each would run on, and why. Spends nothing.",
     "decide": "Decide one unit: the receipt, what was considered, and what would flip it.",
     "run": "Run a plan's pending units, each on its model.",

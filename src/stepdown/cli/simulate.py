@@ -1,12 +1,8 @@
 """``stepdown simulate``: the ledger's past under another policy, other models or other prices."""
 
-import contextlib
-import gc
-import re
-import sys
 import textwrap
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +13,7 @@ import msgspec
 from stepdown.agents import AGENTS, open_agent
 from stepdown.catalog import Catalog, Model
 from stepdown.cli.arguments import TREE, project_at
+from stepdown.cli.bulk import Progress, moment, uncollected
 from stepdown.cli.screen import color, complain, print_json, width
 from stepdown.errors import StepdownError, UsageError
 from stepdown.ledger import Ledger, open_ledger
@@ -33,8 +30,6 @@ from stepdown.units import Tier
 
 _EVERYTHING: Final = 10**9
 """Events of evidence that are asked for: all there are."""
-_SPAN: Final = re.compile(r"(\d{1,5})([hdw])")
-_SECONDS: Final = {"h": 3600.0, "d": 24 * 3600.0, "w": 7 * 24 * 3600.0}
 
 
 @click.command("simulate", short_help="What the past would have cost under another policy.")
@@ -68,7 +63,7 @@ def command(
     Spends nothing and changes nothing. Every decision is made again with what was known when its unit began.
     """
     root = Path(project_at(path))
-    start = _moment(since, time.time())
+    start = moment(since, time.time())
     shipped = Catalog.load()
     switch = () if enabled is None else (f"dynamic_routing.enabled={str(enabled).lower()}",)
     present = load_preferences(root, catalog=shipped)
@@ -77,7 +72,7 @@ def command(
         complain(warning)
     Catalog.load(other.catalog)  # what is wrong with a price is said before anything is read
     changes = _changes(replacing, prices, (*switch, *settings))
-    with _uncollected(), open_ledger(create=False) as ledger:
+    with uncollected(), open_ledger(create=False) as ledger:
         scene = _Scene(ledger, None if everything else str(root), present, start)
         if suggests:
             _show_suggestion(scene, other, json_=json_)
@@ -101,16 +96,6 @@ def _show_comparison(scene: "_Scene", other: Preferences, changes: Sequence[str]
         click.echo(line)
 
 
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """A large ledger is millions of objects, none of them garbage: looking for it would take a quarter of the time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 class _Scene:
     """The past of a project, or of all, ready to be replayed."""
 
@@ -118,7 +103,7 @@ class _Scene:
         self.project = project
         self.present = present
         self.catalog = Catalog.load(present.catalog)
-        self._progress = _Progress()
+        self._progress = Progress()
         self._progress("reading the ledger")
         records = ledger.records(project)
         evidence = ledger.evidence(limit=_EVERYTHING, rating_weight=present.policy.rating_weight)
@@ -179,18 +164,6 @@ class _Scene:
     def _tier(self, ref: str) -> Tier | None:
         model: Model | None = self.catalog.find_ref(ref)
         return None if model is None else model.tier
-
-
-class _Progress:
-    """One line on standard error that is written over, where that is a terminal."""
-
-    def __init__(self) -> None:
-        self._shows = sys.stderr.isatty()
-
-    def __call__(self, text: str) -> None:
-        if self._shows:
-            sys.stderr.write(f"\r\x1b[K{text}")
-            sys.stderr.flush()
 
 
 def _show_suggestion(scene: _Scene, preferences: Preferences, *, json_: bool) -> None:
@@ -255,20 +228,6 @@ def _nothing(past: Past, attempts: int, project: str | None, *, since: bool) -> 
     if attempts:
         return f"no run in {whose} has ended yet"
     return f"nothing is in {whose}: `stepdown run` makes records, `stepdown report` reads a project's past"
-
-
-def _moment(text: str, now: float) -> float:
-    """A date, or so long ago, as seconds since the epoch; 0 for ""."""
-    if not text:
-        return 0.0
-    span = _SPAN.fullmatch(text.strip())
-    if span is not None:
-        return max(0.0, now - int(span[1]) * _SECONDS[span[2]])
-    try:
-        date = datetime.fromisoformat(text.strip())
-    except ValueError as error:
-        raise UsageError(f"--since: a date (2026-03-01) or a span (12h, 30d, 8w) is meant, not '{text}'") from error
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
 def _day(seconds: float) -> str:

@@ -34,6 +34,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True, gc=False):
         usd: what the log itself says this request cost, US dollars; None where it says nothing.
         variant: what makes its price another than the list's, as the log calls it: ``fast``, ``batch``, ``priority``, ``us``;
             several are joined by ``+``; "" is the ordinary price.
+        count: how many requests this one stands for, where a log knows only their sum; 0 is an unknown number.
     """
 
     turn: int
@@ -49,6 +50,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True, gc=False):
     searches: int = 0
     usd: float | None = None
     variant: str = ""
+    count: int = 1
 
     @property
     def tokens(self) -> Tokens:

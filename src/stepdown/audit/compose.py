@@ -1,0 +1,252 @@
+"""From a history to an `Audit`: sums by day, model, project, kind of unit, and how hard the work was. Pure."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Final
+
+from stepdown.audit.check import checks
+from stepdown.audit.history import History, Work
+from stepdown.audit.nature import shown
+from stepdown.audit.price import VARIANTS, Prices, longest
+from stepdown.audit.projection import Fate, Projector, summed
+from stepdown.audit.records import Audit, Cache, Day, Line, Projection, TopUnit, Trouble
+from stepdown.audit.windows import windows
+from stepdown.policy import Policy
+from stepdown.sessions.records import Request
+from stepdown.units import TIERS, Tokens
+
+MODES: Final = ("delegated", "full")
+_TOP: Final = 20
+_UNKNOWN: Final = "unknown"
+
+_ASSUMED: Final = """
+Amounts are the tokens at API list prices of their day, not what a subscription costs.
+
+A cheaper model is taken to use as many tokens and requests as the model that did the work.
+
+Nothing is learned on the way: cheaper models fail as often as stepdown takes them to before it has seen any of your work (10 %,
+20 points more for each tier below the work's). What fails costs its attempt, and is done again on its own model. The low end of
+a range is what SWE-bench Verified says: light models fail 38 %, standard ones 30 %. At the high end nothing fails.
+
+Cheaper models are those of today's catalogue and of the same provider, at their price on that day. Whether each could have
+served a request is judged by its size and by its using tools.
+
+A conversation changes its model only at the beginning of a turn, and only where that pays after writing the cache anew. A cache
+is taken to be kept for five minutes, or an hour where the log says so.
+
+How hard work was is judged afterwards, by what it took. What routing would have done is decided by what was known at the
+beginning.
+"""
+ASSUMPTIONS: Final = tuple(" ".join(part.split()) for part in _ASSUMED.split("\n\n"))
+"""What the projection takes for granted, one sentence or two each."""
+
+
+def compose(history: History, prices: Prices, projector: Projector, policy: Policy, day_of: Callable[[float], str]) -> Audit:
+    """Everything but where was looked, when, and for whom, which the caller fills in.
+
+    Args:
+        history: the work.
+        prices: of requests.
+        projector: of the same history.
+        policy: the thresholds.
+        day_of: the ISO date of a time, in the zone of the report.
+    """
+    fates = {mode: projector.follow(mode) for mode in MODES}
+    routing = tuple(summed(mode, history.units, fates[mode]) for mode in MODES)
+    work = [shown(one, policy).value for one in history.units]
+    sums = _Sums(history, prices, work, day_of)
+    times = [request.at for one in history.units for request in (one.requests[0], one.requests[-1])]
+    return Audit(
+        made=0.0,
+        zone="",
+        first=min(times, default=None),
+        last=max(times, default=None),
+        sessions=len({(one.agent, one.turn.session) for one in history.units}),
+        duplicates=history.duplicates,
+        total=sums.total(),
+        days=sums.days(),
+        agents=sums.lines("agent"),
+        models=sums.lines("model"),
+        projects=sums.lines("project"),
+        types=sums.lines("type"),
+        work=_by_tier(sums.lines("work")),
+        tiers=_by_tier(sums.lines("tier")),
+        cache=_cache(history, prices),
+        top=tuple(_top(history.units, fates["full"], work, prices)),
+        routing=routing,
+        windows=tuple(windows(history, [_share(fate) for fate in fates["full"]])),
+        checks=tuple(checks(history)),
+        troubles=_troubles(history, routing),
+        unknown_models=sums.unpriced(),
+        assumptions=ASSUMPTIONS,
+    )
+
+
+class _Row:
+    """A line that is being added up."""
+
+    __slots__ = ("cache_read", "cache_write", "input", "output", "requests", "units", "unknown", "usd")
+
+    def __init__(self) -> None:
+        self.units: set[int] = set()
+        self.requests = self.input = self.output = self.cache_read = self.cache_write = self.unknown = 0
+        self.usd = 0.0
+
+    def add(self, unit: int, request: Request, cost: float | None) -> None:
+        self.units.add(unit)
+        count = request.count or 1
+        self.requests += count
+        self.input += request.input
+        self.output += request.output
+        self.cache_read += request.cache_read
+        self.cache_write += request.cache_write
+        if cost is None:
+            self.unknown += count
+        else:
+            self.usd += cost
+
+    def take(self, other: "_Row") -> None:
+        self.units |= other.units
+        for name in ("requests", "input", "output", "cache_read", "cache_write", "unknown", "usd"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def line(self, key: str) -> Line:
+        tokens = Tokens(input=self.input, output=self.output, cache_read=self.cache_read, cache_write=self.cache_write)
+        return Line(key=key, units=len(self.units), requests=self.requests, tokens=tokens, usd=self.usd, unknown=self.unknown)
+
+
+_Cell = tuple[str, str, str, str, str, str, str]
+_FIELDS: Final = ("day", "agent", "model", "project", "type", "work", "tier")
+
+
+class _Sums:
+    """Every request added once, to the finest cell it belongs to; coarser sums are made of these."""
+
+    def __init__(self, history: History, prices: Prices, work: Sequence[str], day_of: Callable[[float], str]) -> None:
+        self._cells: defaultdict[_Cell, _Row] = defaultdict(_Row)
+        for number, (one, kind) in enumerate(zip(history.units, work, strict=True)):
+            turn = one.turn
+            for request, cost in zip(one.requests, one.costs, strict=True):
+                model = prices.model(request)
+                tier = _UNKNOWN if model is None or model.tier is None else model.tier.value
+                day = day_of(request.at)
+                cell = (day, one.agent, request.model or _UNKNOWN, turn.project or _UNKNOWN, turn.type, kind, tier)
+                self._cells[cell].add(number, request, cost)
+
+    def total(self) -> Line:
+        total = _Row()
+        for row in self._cells.values():
+            total.take(row)
+        return total.line("total")
+
+    def lines(self, field: str) -> tuple[Line, ...]:
+        """By one of `_FIELDS`, the dearest first."""
+        return _lines((cell[_FIELDS.index(field)], row) for cell, row in self._cells.items())
+
+    def unpriced(self) -> tuple[Line, ...]:
+        """Models of which some request has no known price."""
+        return _lines((cell[2], row) for cell, row in self._cells.items() if row.unknown)
+
+    def days(self) -> tuple[Day, ...]:
+        """By day, in order."""
+        days: defaultdict[str, list[tuple[_Cell, _Row]]] = defaultdict(list)
+        for cell, row in self._cells.items():
+            days[cell[0]].append((cell, row))
+        return tuple(self._day(day, days[day]) for day in sorted(days))
+
+    def _day(self, day: str, cells: Sequence[tuple[_Cell, _Row]]) -> Day:
+        total = _Row()
+        work: Counter[str] = Counter()
+        tiers: Counter[str] = Counter()
+        for cell, row in cells:
+            total.take(row)
+            work[cell[5]] += row.usd  # type: ignore[assignment]  # a Counter of dollars
+            tiers[cell[6]] += row.usd  # type: ignore[assignment]  # likewise
+        return Day(
+            day=day,
+            total=total.line(day),
+            models=_lines((cell[2], row) for cell, row in cells),
+            tiers=dict(tiers),
+            work=dict(work),
+        )
+
+
+def _lines(rows: Iterable[tuple[str, _Row]]) -> tuple[Line, ...]:
+    found: defaultdict[str, _Row] = defaultdict(_Row)
+    for key, row in rows:
+        found[key].take(row)
+    lines = [row.line(key) for key, row in found.items()]
+    return tuple(sorted(lines, key=lambda line: (-line.usd, -line.tokens.total, line.key)))
+
+
+def _by_tier(lines: Iterable[Line]) -> tuple[Line, ...]:
+    order = {tier.value: tier.rank for tier in TIERS}
+    return tuple(sorted(lines, key=lambda line: order.get(line.key, len(order))))
+
+
+def _cache(history: History, prices: Prices) -> Cache:
+    prompt = read = 0
+    read_usd = write_usd = without = 0.0
+    for work in history.units:
+        for request in work.requests:
+            prompt += request.prompt
+            read += request.cache_read
+            model = prices.model(request)
+            terms = prices.terms(model, request.at, longest(request)) if model is not None else None
+            if terms is None:
+                continue
+            written = request.cache_write - request.written_1h
+            paid_read = request.cache_read * terms[2]
+            paid_write = written * terms[3] + request.written_1h * terms[4]
+            read_usd += paid_read
+            write_usd += paid_write
+            without += (request.cache_read + request.cache_write) * terms[0] - paid_read - paid_write
+    return Cache(share=read / prompt if prompt else 0.0, read_usd=read_usd, write_usd=write_usd, without_usd=without)
+
+
+def _top(units: Sequence[Work], fates: Sequence[Fate | None], work: Sequence[str], prices: Prices) -> Iterable[TopUnit]:
+    ranked = sorted(range(len(units)), key=lambda number: -_known(units[number]))[:_TOP]
+    for number in ranked:
+        one, fate = units[number], fates[number]
+        model = prices.model(one.requests[0])
+        yield TopUnit(
+            at=one.requests[0].at,
+            project=one.turn.project or _UNKNOWN,
+            agent=one.agent,
+            type=one.turn.type,
+            id=one.turn.id,
+            model=one.requests[0].model or _UNKNOWN,
+            tier=_UNKNOWN if model is None or model.tier is None else model.tier.value,
+            work=work[number],
+            requests=sum(request.count or 1 for request in one.requests),
+            tokens=sum(map(attrgetter("tokens"), one.requests), Tokens()),
+            usd=_known(one),
+            routed=fate.model.id if fate is not None and fate.model is not None else "",
+            saved_usd=fate.net if fate is not None and fate.model is not None else 0.0,
+        )
+
+
+def _known(work: Work) -> float:
+    return sum(cost for cost in work.costs if cost is not None)
+
+
+def _share(fate: Fate | None) -> float:
+    """What a unit would have cost under routing, as a fraction of what it cost."""
+    return 1.0 if fate is None or not fate.spent else (fate.spent - fate.net) / fate.spent
+
+
+def _troubles(history: History, routing: Sequence[Projection]) -> tuple[Trouble, ...]:
+    found: Counter[str] = Counter(history.troubles)
+    variants: Counter[str] = Counter(
+        request.variant
+        for work in history.units
+        for request, cost in zip(work.requests, work.costs, strict=True)
+        if cost is None and request.variant not in VARIANTS
+    )
+    for variant, number in variants.items():
+        found[f"requests billed as '{variant}', whose price is not known"] += number
+    uncompared = len(history.units) - (routing[-1].units if routing else 0)
+    if uncompared:
+        found["units with a request of unknown cost, left out of what routing would have saved"] += uncompared
+    return tuple(Trouble(what=what, count=number) for what, number in found.most_common())

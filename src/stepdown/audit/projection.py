@@ -1,0 +1,306 @@
+"""What routing would have made of recorded work: the same decisions, the same prices, caches followed request by request. Pure.
+
+Every unit is decided by the router as it would have been when it began, below the model that it ran on. In the middle of a
+conversation it moves only where that pays (`stepdown.switching`). What it would have cost then is reckoned from its own
+requests: the same tokens at the other model's prices, a cache written anew where the model changes, and all of it again on its
+own model with the chance that the cheaper one fails.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from stepdown.audit.history import History, Work
+from stepdown.audit.nature import foreseen, unit_of
+from stepdown.audit.price import Prices, longest
+from stepdown.audit.records import Kept, Move, Projection
+from stepdown.catalog import Model
+from stepdown.decision import Classification, Context, Decision, Needs
+from stepdown.odds import priors
+from stepdown.preferences.schema import ModelChoice
+from stepdown.routing import Router
+from stepdown.sessions.records import Request
+from stepdown.switching import Talk, switch
+from stepdown.units import Tier
+
+PERSON: Final = "a person's turn, which mode delegated leaves alone"
+PLANNING: Final = "planning, which stays on its model"
+HEAVY: Final = "heavy work, which stays on its model"
+UNKNOWN: Final = "nothing is known of its model"
+NO_CHEAPER: Final = "nothing cheaper below its model could have served it"
+FAILING: Final = "with its expected failures nothing cheaper would have paid"
+SWITCHING: Final = "changing models in mid-conversation would have cost more than it saves"
+_STEP: Final = 16_384
+"""Prompts are rounded up to a multiple of so many tokens, so that units that are alike are decided once."""
+
+
+class Fate(msgspec.Struct, frozen=True):
+    """What would have become of one unit.
+
+    Attributes:
+        model: what it would have started on; None where it would have stayed.
+        why: why it would have stayed; "" otherwise.
+        spent: what it cost, US dollars.
+        there: what its requests would have cost on `model`, without losses; `spent` where it stays.
+        cache: lost to caches written anew.
+        failing: the chance that it fails there and is done again on its own model.
+        careful: the same, at the careful end of the range.
+    """
+
+    model: Model | None
+    why: str
+    spent: float
+    there: float
+    cache: float = 0.0
+    failing: float = 0.0
+    careful: float = 0.0
+
+    @property
+    def net(self) -> float:
+        """What it would have saved, in expectation."""
+        return self.spent - self.there - self.failing * (self.spent if self.model else 0.0) - self.cache
+
+
+class _Warm:
+    """What stands in caches of one conversation, as it would have gone: per model tokens, and until when."""
+
+    __slots__ = ("holder", "moved", "until")
+
+    def __init__(self) -> None:
+        self.until: dict[str, tuple[int, float]] = {}
+        self.holder = ""
+        """The model that answered last."""
+        self.moved = False
+        """Whether any unit of it would have run elsewhere: until then everything is as it was."""
+
+    def tokens(self, ref: str, at: float) -> int:
+        tokens, until = self.until.get(ref, (0, 0.0))
+        return tokens if at <= until else 0
+
+
+class Projector:
+    """Follows a history under routing.
+
+    Args:
+        router: decides, with routing switched on.
+        prices: of requests.
+        history: the work.
+    """
+
+    def __init__(self, router: Router, prices: Prices, history: History) -> None:
+        self._router = router
+        self._policy = router.policy
+        self._prices = prices
+        self._history = history
+        self._decisions: dict[tuple[object, ...], Decision] = {}
+        self._usual = _usual(history)
+        self._used: dict[str, float] = {}
+        """Per model, until when what all conversations begin with (instructions, tools) is in its cache."""
+        self._natures = [foreseen(work.turn, self._policy) for work in history.units]
+
+    def follow(self, mode: str) -> list[Fate | None]:
+        """The fate of each unit of the history under ``delegated`` or ``full``; None where what it cost is unknown."""
+        talks: defaultdict[tuple[str, str], _Warm] = defaultdict(_Warm)
+        self._used.clear()
+        fates: list[Fate | None] = []
+        for work, nature in zip(self._history.units, self._natures, strict=True):
+            warm = talks[work.agent, work.turn.conversation]
+            if work.turn.fresh:
+                warm.until.clear()
+            fates.append(self._fate(work, nature, warm, mode))
+        return fates
+
+    def _fate(self, work: Work, nature: Classification, warm: _Warm, mode: str) -> Fate | None:
+        spent = work.usd
+        own = self._prices.model(work.requests[0])
+        if spent is None:
+            return None
+        if own is None:
+            return Fate(None, UNKNOWN, spent, spent)
+        target, why = self._target(work, nature, own, warm, mode)
+        there, lost = self._account(work, own, target, warm)
+        if target is None:
+            return Fate(None, why, spent, spent, cache=lost)
+        tier = target.tier or Tier.STANDARD
+        careful = self._policy.hard_failure_light if tier is Tier.LIGHT else self._policy.hard_failure_standard
+        failing = priors(nature.tier, self._policy)[tier.rank]
+        return Fate(target, "", spent, there, cache=lost, failing=failing, careful=max(failing, careful))
+
+    def _target(self, work: Work, nature: Classification, own: Model, warm: _Warm, mode: str) -> tuple[Model | None, str]:
+        """Where the unit would have started, or why it would have stayed."""
+        origin = work.turn.origin
+        if origin == "human" and mode != "full":
+            return None, PERSON
+        if origin == "human" and unit_of(work.turn).type == "plan-slice":
+            return None, PLANNING
+        decision = self._decided(work, nature, own)
+        if not decision.downgraded:
+            if decision.unchanged == "stood down":
+                return None, FAILING
+            return None, HEAVY if nature.tier is Tier.HEAVY else NO_CHEAPER
+        target = self._router.catalog.find_ref(decision.ref)
+        if target is None:
+            return None, NO_CHEAPER
+        at = work.requests[0].at
+        cached = self._cached(work.requests[0], own, target, warm)
+        if warm.holder == target.ref or not cached:
+            return target, ""
+        usual = self._usual[work.turn.type]
+        talk = Talk(
+            cached=cached, warm=warm.tokens(target.ref, at), fresh=usual.fresh, output=usual.output, turns=usual.requests
+        )
+        failing = priors(nature.tier, self._policy)[(target.tier or Tier.STANDARD).rank] * usual.requests
+        each = self._step_usd(own, talk)
+        found = switch(own, target, talk, returns=self._policy.switch_returns, failing=failing * each)
+        return (target, "") if found is not None and found.pays else (None, SWITCHING)
+
+    def _cached(self, request: Request, own: Model, target: Model, warm: _Warm) -> int:
+        """How much of the prompt its own model has in its cache and the other would have to read anew, in tokens.
+
+        Where its own model answered last, that is what it was billed for; else what would be left of an earlier time.
+        """
+        if request.count != 1 or (not warm.holder and _at_hand(self._used, target, request.at)):
+            return 0
+        return request.cache_read if warm.holder in {"", own.ref} else warm.tokens(own.ref, request.at)
+
+    def _decided(self, work: Work, nature: Classification, own: Model) -> Decision:
+        unit = unit_of(work.turn)
+        sums = any(request.count != 1 for request in work.requests)
+        prompt = 0 if sums else -(-max(request.prompt for request in work.requests) // _STEP) * _STEP
+        key = (unit.type, nature.tier, nature.tag, own.ref, prompt)
+        decision = self._decisions.get(key)
+        if decision is None:
+            context = Context(
+                now=work.turn.at,
+                providers=frozenset({own.provider}),
+                ceiling=ModelChoice(own.id, provider=own.provider),
+                needs=None if sums else Needs(prompt=prompt, output=self._policy.requested_output),
+            )
+            decision = self._decisions[key] = self._router.decide(unit, context, nature=nature)
+        return decision
+
+    def _step_usd(self, model: Model, talk: Talk) -> float:
+        terms = self._prices.terms(model, self._history.units[-1].requests[-1].at, talk.cached + talk.fresh)
+        if terms is None:
+            return 0.0
+        return talk.cached * terms[2] + talk.fresh * terms[3] + talk.output * terms[1]
+
+    def _account(self, work: Work, own: Model, target: Model | None, warm: _Warm) -> tuple[float, float]:
+        """What the requests would have cost on `target`, and what of it beyond that was caches written anew.
+
+        Requests that its user sent to another model in the middle of the unit stay there.
+        """
+        requests = work.requests
+        if target is None and not warm.moved:  # all is as it was
+            self._note(warm, own, requests[-1])
+            return work.usd or 0.0, 0.0
+        warm.moved = True
+        there = lost = 0.0
+        for request, cost in zip(requests, work.costs, strict=True):
+            asked = self._prices.model(request) or own
+            model = target if target is not None and asked.ref == own.ref else asked
+            usd = cost if model is asked else self._prices.cost(request, model)
+            there += usd if usd is not None else cost or 0.0
+            if model.ref != warm.holder and (warm.holder or model is not asked):
+                lost += self._rewritten(request, model, warm)
+            self._note(warm, model, request)
+        return there, lost
+
+    def _rewritten(self, request: Request, model: Model, warm: _Warm) -> float:
+        """What of this request's cached prompt `model` would have had to read anew, at what it costs beyond reading it.
+
+        What the first request of a conversation read is what all of them begin with.
+        """
+        if request.count != 1 or (not warm.holder and _at_hand(self._used, model, request.at)):
+            return 0.0
+        anew = request.cache_read - min(request.cache_read, warm.tokens(model.ref, request.at))
+        terms = self._prices.terms(model, request.at, longest(request)) if anew else None
+        return 0.0 if terms is None else anew * (terms[3] - terms[2])
+
+    def _note(self, warm: _Warm, model: Model, request: Request) -> None:
+        """A request was answered: its prompt and its answer are in the model's cache for a while."""
+        if request.cache_read or request.cache_write:
+            until = request.at + (self._policy.cache_seconds_long if request.written_1h else self._policy.cache_seconds)
+            warm.until[model.ref] = (request.prompt + request.output, until)
+            self._used[model.ref] = until
+        warm.holder = model.ref
+
+
+def _at_hand(used: Mapping[str, float], model: Model, at: float) -> bool:
+    """Whether another conversation has left in the model's cache what all of them begin with."""
+    return at <= used.get(model.ref, 0.0)
+
+
+class _Usual(msgspec.Struct, frozen=True):
+    """What units of one type use, on average."""
+
+    requests: float
+    fresh: int
+    output: int
+
+
+def _usual(history: History) -> dict[str, _Usual]:
+    """Per type, from the history itself: what the ledger would have learned."""
+    sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for work in history.units:
+        row = sums[work.turn.type]
+        row[0] += 1
+        for request in work.requests:
+            row[1] += request.count or 1
+            row[2] += request.input + request.cache_write
+            row[3] += request.output
+    return {
+        kind: _Usual(requests / units, fresh // max(1, requests), output // max(1, requests))
+        for kind, (units, requests, fresh, output) in sums.items()
+    }
+
+
+def summed(mode: str, units: Sequence[Work], fates: Sequence[Fate | None]) -> Projection:
+    """All fates together."""
+    known = [(work, fate) for work, fate in zip(units, fates, strict=True) if fate is not None]
+    moved = [(work, fate) for work, fate in known if fate.model is not None]
+    cheaper = sum((1 - fate.failing) * (fate.spent - fate.there) for _, fate in moved)
+    failed = sum(fate.failing * fate.there for _, fate in moved)
+    cache = sum(fate.cache for _, fate in known)
+    gross = sum(fate.spent - fate.there for _, fate in moved)
+    spent = sum(fate.spent for _, fate in known)
+    return Projection(
+        mode=mode,
+        units=len(known),
+        moved=len(moved),
+        spent_usd=spent,
+        routed_usd=spent - cheaper + failed + cache,
+        cheaper_usd=cheaper,
+        failed_usd=failed,
+        cache_usd=cache,
+        low_usd=gross - sum(fate.careful * fate.spent for _, fate in moved) - cache,
+        high_usd=gross - cache,
+        moves=_moves(moved),
+        kept=_kept(known),
+    )
+
+
+def _moves(moved: Iterable[tuple[Work, Fate]]) -> tuple[Move, ...]:
+    sums: defaultdict[tuple[str, str, str], list[float]] = defaultdict(lambda: [0, 0.0, 0.0])
+    for work, fate in moved:
+        row = sums[work.turn.type, work.requests[0].model, fate.model.id if fate.model else ""]
+        row[0] += 1
+        row[1] += fate.spent
+        row[2] += fate.net
+    lines = [
+        Move(type=kind, before=before, after=after, units=int(row[0]), usd=row[1], net_usd=row[2])
+        for (kind, before, after), row in sums.items()
+    ]
+    return tuple(sorted(lines, key=lambda line: (-line.net_usd, line.type, line.before)))
+
+
+def _kept(known: Iterable[tuple[Work, Fate]]) -> tuple[Kept, ...]:
+    sums: defaultdict[str, list[float]] = defaultdict(lambda: [0, 0.0])
+    for _, fate in known:
+        if fate.model is None:
+            sums[fate.why][0] += 1
+            sums[fate.why][1] += fate.spent
+    lines = [Kept(why=why, units=int(row[0]), usd=row[1]) for why, row in sums.items()]
+    return tuple(sorted(lines, key=lambda line: (-line.usd, line.why)))

@@ -1,0 +1,208 @@
+"""``stepdown audit``: what local logs say was spent, and what routing would have saved. Reads, and sends nothing."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+
+from stepdown.audit.anonymous import anonymous
+from stepdown.audit.compose import compose
+from stepdown.audit.history import gather
+from stepdown.audit.price import Prices
+from stepdown.audit.projection import Projector
+from stepdown.audit.records import Audit, Place, Trouble
+from stepdown.catalog import Catalog
+from stepdown.cli.arguments import TREE
+from stepdown.cli.bulk import Progress, moment, uncollected
+from stepdown.cli.screen import color, complain, print_json, width
+from stepdown.errors import UsageError
+from stepdown.ledger.open import home
+from stepdown.preferences import Preferences, load_preferences
+from stepdown.report.audit_text import render_text
+from stepdown.routing import Router
+from stepdown.sessions.index import FILE, Index
+from stepdown.sessions.read import Collected, collect
+from stepdown.sessions.records import Log
+from stepdown.sessions.sources import NEXT_TO_PROJECTS, SOURCES
+
+_BAR: Final = 24
+_WIDTH: Final = 100
+"""Cells of the summary where the output is no terminal."""
+
+
+@click.command("audit", short_help="What your agents' own logs say you spent, and what routing would have saved.")
+@click.option("--since", metavar="WHEN", default="", help="Only what was used since then: 2026-03-01, or 12h, 30d, 8w ago.")
+@click.option("--project", metavar="NAME", default="", help="Only one project: its directory, or that one's name.")
+@click.option("--html", type=TREE, metavar="FILE", help="Also write a page that needs nothing else, to keep or to share.")
+@click.option("--anonymous", "hides", is_flag=True, help="Leave out names of projects and paths.")
+@click.option("--sample", is_flag=True, help="An invented history, to see what an audit looks like.")
+@click.option("--json", "json_", is_flag=True, help="A JSON object, with everything the page shows.")
+def command(*, since: str, project: str, html: Path | None, hides: bool, sample: bool, json_: bool) -> None:
+    """What Claude Code, Codex, OpenCode, pi and GSD have logged on this machine: spending per day, model, project and kind of
+    work, and what routing would have saved on it.
+
+    Reads their logs and nothing else. Sends nothing, and changes nothing but an index of its own that makes the next time fast.
+    """
+    started = time.monotonic()
+    start = moment(since, time.time(), local=True)
+    asked = str(Path(project).resolve()) if "/" in project or project in {".", ".."} else project
+    with uncollected():
+        if sample:
+            with tempfile.TemporaryDirectory(prefix="stepdown-sample-") as folder:
+                from stepdown.audit.sample import write  # noqa: PLC0415 - only where it is asked for
+
+                environ = write(Path(folder))
+                found = _audit(Preferences(), environ, [], Index(None), start, asked, sample=Path(folder))
+        else:
+            shipped = Catalog.load()
+            preferences = load_preferences(Path.cwd(), catalog=shipped)
+            for warning in dict.fromkeys(preferences.warnings):
+                complain(warning)
+            with Index(home() / FILE) as index:
+                found = _audit(preferences, os.environ, [Path.cwd()], index, start, asked)
+    found = msgspec.structs.replace(found, since=since, project=project, seconds=time.monotonic() - started)
+    if project and found.first is None and not sample:
+        raise UsageError(f"--project {project}: no log speaks of a project of that name or directory")
+    if hides:
+        found = anonymous(found)
+    if html is not None:
+        _write_page(html, found)
+    if json_:
+        print_json(_as_json(found))
+        return
+    click.echo(render_text(found, width() or _WIDTH, color()))
+    if html is not None:
+        click.echo(f"\nThe page is in {html}")
+
+
+def _audit(
+    preferences: Preferences,
+    environ: Mapping[str, str],
+    projects: Sequence[Path],
+    index: Index,
+    start: float,
+    project: str,
+    *,
+    sample: Path | None = None,
+) -> Audit:
+    """Read, put together, follow under routing."""
+    progress = _Reading()
+    collected = _collected(environ, projects, index, start, progress)
+    progress.done("putting it together")
+    router = Router(_switched_on(preferences))
+    prices = Prices(router.catalog)
+    history = gather(collected.logs, prices, since=start, project=project)
+    zone, day_of = _zone()
+    made = compose(history, prices, Projector(router, prices, history), router.policy, day_of)
+    progress.done("")
+    troubles = [*made.troubles]
+    if collected.unreadable:
+        why = ", ".join(sorted({reason for _, reason in collected.unreadable})[:3])
+        troubles.append(Trouble(what=f"logs that could not be read ({why})", count=len(collected.unreadable)))
+    if index.problem:
+        complain(f"what was read cannot be remembered for the next time: {index.problem}")
+    return msgspec.structs.replace(
+        made,
+        made=time.time(),
+        zone=zone,
+        sample=sample is not None,
+        places=tuple(_places(collected, sample)),
+        troubles=tuple(troubles),
+    )
+
+
+def _collected(
+    environ: Mapping[str, str], projects: Sequence[Path], index: Index, start: float, progress: "_Reading"
+) -> Collected:
+    """All agents; those that log beside a project after the others, which say what projects there are."""
+    first = collect(SOURCES, environ, projects=projects, index=index, since=start, progress=progress)
+    known = {turn.project for logs in first.logs.values() for log in logs for turn in log.turns if turn.project}
+    beside = [*projects, *(Path(one) for one in sorted(known))]
+    second = collect(NEXT_TO_PROJECTS, environ, projects=beside, index=index, since=start, progress=progress)
+    logs: dict[str, list[Log]] = {**first.logs, **second.logs}
+    return Collected(
+        logs,
+        (*first.found, *second.found),
+        first.read_bytes + second.read_bytes,
+        (*first.unreadable, *second.unreadable),
+    )
+
+
+def _places(collected: Collected, sample: Path | None) -> list[Place]:
+    return [
+        Place(
+            agent=one.source.name,
+            title=one.source.title,
+            path=str(one.path) if sample is None else f"(sample)/{one.path.relative_to(sample)}",
+            there=one.there,
+            files=one.files,
+            bytes=one.bytes,
+            error=one.error,
+        )
+        for one in collected.found
+        if one.there or one.source not in NEXT_TO_PROJECTS
+    ]
+
+
+def _switched_on(preferences: Preferences) -> Preferences:
+    """The user's preferences with routing on: an audit asks what it would have done."""
+    routing = msgspec.structs.replace(preferences.dynamic_routing, enabled=True)
+    return msgspec.structs.replace(preferences, dynamic_routing=routing)
+
+
+def _as_json(found: Audit) -> dict[str, object]:
+    document: dict[str, object] = msgspec.to_builtins(found)
+    document["routing"] = [{**msgspec.to_builtins(one), "net_usd": one.net_usd} for one in found.routing]
+    return document
+
+
+def _write_page(file: Path, found: Audit) -> None:
+    from stepdown.report.audit_page import render_page  # noqa: PLC0415 - Jinja is only needed for a page
+
+    try:
+        file.write_text(render_page(found), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--html {file}: cannot be written: {error.strerror or error}") from error
+
+
+class _Reading:
+    """A bar over what has to be read, where that takes long enough to be seen."""
+
+    def __init__(self) -> None:
+        self._show = Progress()
+        self._started = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        took = time.monotonic() - self._started
+        share = done / total if total else 1.0
+        left = f", {took / share - took:.0f} s to go" if share > 0.02 and took > 0.5 else ""
+        bar = "█" * round(_BAR * share)
+        self._show(f"reading logs {bar:░<{_BAR}} {share:4.0%} of {total / 1e6:,.0f} MB{left}")
+
+    def done(self, text: str) -> None:
+        """Show `text` instead."""
+        self._show(text)
+
+
+def _zone() -> tuple[str, Callable[[float], str]]:
+    """The machine's time zone: its name, and the day of a time in it."""
+
+    @cache
+    def day(quarter: int) -> str:
+        # No zone's offset has ever been finer than a quarter of an hour in the time of these logs.
+        return time.strftime("%Y-%m-%d", time.localtime(quarter * 900))
+
+    name = os.environ.get("TZ", "").lstrip(":")
+    if not name:
+        link = Path("/etc/localtime")
+        target = str(link.resolve()) if link.is_symlink() else ""
+        name = target.partition("/zoneinfo/")[2]
+    if not name or name.startswith("/"):
+        name = time.strftime("UTC%z")
+    return name, lambda at: day(int(at // 900))

@@ -1,0 +1,87 @@
+"""Whether changing the model in the middle of a conversation pays (SPEC section 12). Pure.
+
+A conversation's prompt is cached by the model that has read it. Another model has to read it anew, at the price of writing a
+cache, before it saves anything.
+"""
+
+import msgspec
+
+from stepdown.catalog import Model
+from stepdown.units import Tokens
+
+
+class Talk(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation as it stands before its next request, counted in tokens of the model that holds it now.
+
+    Attributes:
+        cached: tokens of its prompt in the present model's cache; 0 where it has expired, or nothing was sent yet.
+        warm: of those, tokens that are in the other model's cache as well.
+        fresh: new prompt tokens of each request to come.
+        output: tokens of each answer to come.
+        turns: how many requests are expected before the next chance to choose.
+    """
+
+    cached: int = 0
+    warm: int = 0
+    fresh: int = 0
+    output: int = 0
+    turns: float = 1.0
+
+
+class Sum(msgspec.Struct, frozen=True, kw_only=True):
+    """The sum of a switch, in US dollars.
+
+    Attributes:
+        each: what each request costs less on the other model (s of SPEC 12); negative where it costs more.
+        turns: how many requests are expected (n).
+        rewrite: what writing the cache on the other model costs once (K).
+        returning: what writing the present one's cache again costs, times the chance that it comes to that.
+        failing: what failing more often is expected to cost.
+    """
+
+    each: float
+    turns: float
+    rewrite: float
+    returning: float = 0.0
+    failing: float = 0.0
+
+    @property
+    def net(self) -> float:
+        """What the switch saves, in expectation; negative where it loses."""
+        return self.turns * self.each - self.rewrite - self.returning - self.failing
+
+    @property
+    def pays(self) -> bool:
+        """Whether to switch."""
+        return self.net > 0
+
+
+def switch(
+    here: Model, there: Model, talk: Talk, *, returns: float = 0.0, ratio: float = 1.0, failing: float = 0.0
+) -> Sum | None:
+    """What going from `here` to `there` would cost and save; None where a price is unknown.
+
+    Args:
+        here: the model that holds the conversation.
+        there: the other one.
+        talk: the conversation.
+        returns: the chance that it goes back to `here` while its cache would still be there.
+        ratio: the other model's tokens per token of this one.
+        failing: US dollars that failing more often is expected to cost.
+    """
+    step = Tokens(cache_read=talk.cached, cache_write=talk.fresh, output=talk.output)
+    longest = talk.cached + talk.fresh
+    stay = here.cost(step, longest_prompt=longest)
+    go = there.cost(step.scaled(ratio), longest_prompt=round(longest * ratio))
+    rewrite = _rewritten(there, round(max(0, talk.cached - talk.warm) * ratio), longest)
+    back = _rewritten(here, talk.cached, longest)
+    if stay is None or go is None or rewrite is None or back is None:
+        return None
+    return Sum(each=stay - go, turns=talk.turns, rewrite=rewrite, returning=returns * back, failing=failing)
+
+
+def _rewritten(model: Model, tokens: int, longest: int) -> float | None:
+    """What writing so many tokens into the cache costs beyond reading them from it."""
+    written = model.cost(Tokens(cache_write=tokens), longest_prompt=longest)
+    read = model.cost(Tokens(cache_read=tokens), longest_prompt=longest)
+    return None if written is None or read is None else written - read
