@@ -215,6 +215,9 @@ class TestReported:
         (found,) = told([], states, "codex")
         assert (found.window, found.start) == ("90m", NOON - HOUR / 2)
 
+    def test_a_meter_of_unknown_length_makes_no_window(self) -> None:
+        assert told([], [meter(NOON, 0.5, NOON + HOUR, "")], "codex") == ()
+
     def test_a_window_without_use_is_left_out(self) -> None:
         assert told([], [meter(NOON, 0.0, NOON + HOUR)], "codex") == ()
         assert told([], [meter(NOON, 0.01, NOON + HOUR)], "codex") != ()

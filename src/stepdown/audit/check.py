@@ -41,9 +41,9 @@ class _Sums(msgspec.Struct):
     tokens: Tokens = Tokens()
     usd: list[float | None] = []
 
-    def add(self, tokens: Tokens, usd: float | None) -> None:
+    def add(self, tokens: Tokens, usd: Iterable[float | None]) -> None:
         self.tokens += tokens
-        self.usd.append(usd)
+        self.usd += usd
 
     @property
     def dollars(self) -> float | None:
@@ -103,8 +103,7 @@ def _check(
         compared += 1
         differing += pair[0].tokens != pair[1].tokens
         for sums, one in zip((theirs, ours), pair, strict=True):
-            sums.tokens += one.tokens
-            sums.usd += one.usd
+            sums.add(one.tokens, one.usd)
     return Check(
         agent=agent,
         sessions=compared,
@@ -128,13 +127,10 @@ def _pair(counts: Sequence[Counted], spends: Sequence[_Spend], noted: Counter[st
     until = max(count.at for count in counts) or math.inf
     in_time = [spend for spend in spends if spend[0].at <= until]
     theirs: defaultdict[str, _Sums] = defaultdict(_Sums)
-    ours: defaultdict[str, _Sums] = defaultdict(_Sums)
     for count in counts:
         if _tokens(count).total:
-            theirs[_folded(count.model)].add(_tokens(count), count.usd)
-    for request, usd in in_time:
-        if request.tokens.total:
-            ours[_folded(request.model)].add(request.tokens, usd)
+            theirs[_folded(count.model)].add(_tokens(count), [count.usd])
+    ours = _by_model(in_time)
     if not theirs or not ours:
         return None
     noted[_LATE] += len(spends) - len(in_time)
@@ -148,11 +144,28 @@ def _pair(counts: Sequence[Counted], spends: Sequence[_Spend], noted: Counter[st
     return pair
 
 
+def _by_model(spends: Iterable[_Spend]) -> dict[str, _Sums]:
+    """Per model what its requests add up to; without answers that hold no tokens, such as an agent's own notices."""
+    models: defaultdict[str, list[_Spend]] = defaultdict(list)
+    for spend in spends:
+        models[spend[0].model].append(spend)
+    found: defaultdict[str, _Sums] = defaultdict(_Sums)
+    for model, own in models.items():
+        tokens = Tokens(
+            input=sum([request.input for request, _ in own]),
+            output=sum([request.output for request, _ in own]),
+            cache_read=sum([request.cache_read for request, _ in own]),
+            cache_write=sum([request.cache_write for request, _ in own]),
+        )
+        if tokens.total:
+            found[_folded(model)].add(tokens, [usd for _, usd in own])
+    return found
+
+
 def _together(sums: Mapping[str, _Sums], models: Iterable[str]) -> _Sums:
     whole = _Sums()
     for model in sorted(models):
-        whole.tokens += sums[model].tokens
-        whole.usd += sums[model].usd
+        whole.add(sums[model].tokens, sums[model].usd)
     return whole
 
 

@@ -187,13 +187,14 @@ def _spans(agent: str, states: Iterable[Limit], spends: Iterable[_Spend]) -> dic
 
 
 def _kind(state: Limit) -> str:
-    """Which window a state speaks of.
+    """Which window a state speaks of; "" where that is unknown.
 
-    A refusal that does not say means the short one; if its reset is too far off for that, it may be the plan's week or a limit
-    of one model, and stays unknown.
+    A mere refusal that does not say means the short one; if its reset is too far off for that, it may be the plan's week or a
+    limit of one model.
     """
-    far = state.resets is not None and state.resets - state.at > _LENGTHS["5h"] + _SAME
-    return state.window or ("" if far else "5h")
+    if state.window or state.used is not None:
+        return state.window
+    return "" if state.resets is not None and state.resets - state.at > _LENGTHS["5h"] + _SAME else "5h"
 
 
 def _length(kind: str) -> float | None:

@@ -1,0 +1,1 @@
+"""The audit of local logs, measured: ``python -m bench.audit``."""
