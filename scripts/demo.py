@@ -67,6 +67,7 @@ def main() -> None:
         finally:
             provider.stop()
     print("\nOn your own project:  .venv/bin/stepdown plan PATH   (spends nothing, writes nothing)")
+    print("On your own history:  .venv/bin/stepdown audit       (what it would have saved; reads local logs, sends nothing)")
 
 
 if __name__ == "__main__":

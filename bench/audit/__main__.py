@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.audit import logs, rules, side, speed, table
+from bench.audit import logs, predicts, rules, side, speed, table
 from bench.audit.running import CLAUDE, CODEX, NotHere, Sheet, environment, ours, run, sheet_of_ours, sheet_of_theirs, theirs
 from stepdown.audit import sample
 
@@ -85,10 +85,20 @@ def _sheets(ccusage: str, agent: str, home: Path, state: Path) -> tuple[Sheet, S
     return sheet_of_theirs(said, by_model=by_model), sheet_of_ours(run(ours(), mine).said, by_model=by_model)
 
 
+def predicting(_: argparse.Namespace, scratch: Path, __: str) -> None:
+    """Beside `stepdown simulate`."""
+    say("carrying out a plan with the real Claude Code: a minute or two")
+    try:
+        print(f"\n## What the audit predicts, and what simulate says\n\n{predicts.compare(scratch)}")
+    except NotHere as problem:
+        print(f"\nNot compared with simulate: {problem}")
+
+
 _SECTIONS: dict[str, Callable[[argparse.Namespace, Path, str], None]] = {
     "speed": reading,
     "totals": counting,
     "rules": differing,
+    "predicts": predicting,
 }
 """What `--only` may name."""
 

@@ -23,6 +23,17 @@ def test_an_answer_that_several_files_hold_counts_once_and_belongs_to_the_first(
         assert [(work.turn.session, len(work.requests)) for work in found.units] == [("old", 2), ("new", 1)]
 
 
+def test_of_two_copies_the_fuller_one_says_what_was_used() -> None:
+    half = Log(requests=(request(key="a", output=3), request(key="b", at=START + 1)), turns=(turn(session="old"),))
+    whole = Log(requests=(request(key="a", output=900), request(key="c", at=START + 2)), turns=(turn(session="new"),))
+    found = gather({"claude": [half, whole]}, PRICES)
+    assert [(work.turn.session, [one.output for one in work.requests]) for work in found.units] == [
+        ("old", [900, 500]),
+        ("new", [500]),
+    ]
+    assert found.units[0].costs[0] == PRICES.cost(request(output=900))
+
+
 def test_answers_without_a_key_are_all_counted() -> None:
     assert len(history([turn()], [request(), request()]).units[0].requests) == 2
 

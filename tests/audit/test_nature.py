@@ -16,7 +16,7 @@ TYPO = Signals(tags=("typo",), files=1, steps=1)
 
 def work(number: int = 12, **changes: object) -> Work:
     requests: tuple[Request, ...] = tuple(request() for _ in range(number))
-    return Work("claude", turn(**changes), requests, tuple(Prices(CATALOG).cost(one) for one in requests))
+    return Work("claude", turn(**changes), requests, tuple(Prices(CATALOG).cost(one) for one in requests), ())
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_how_hard_it_turned_out_to_be(number: int, changes: dict[str, object], t
 
 def test_a_sum_counts_as_the_requests_it_stands_for() -> None:
     one = work(1)
-    many = Work(one.agent, one.turn, (request(count=100),), (1.0,))
+    many = Work(one.agent, one.turn, (request(count=100),), (1.0,), ())
     assert (shown(one, DEFAULT_POLICY), shown(many, DEFAULT_POLICY)) == (Tier.LIGHT, Tier.HEAVY)
 
 

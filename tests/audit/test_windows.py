@@ -19,7 +19,7 @@ OLD = 1_767_268_800.0  # 2026-01-01 12:00 UTC, when windows began at full hours
 
 
 def spent(at: float, usd: float | None = 1.0, agent: str = "claude", count: int = 1) -> Work:
-    return Work(agent, turn(at=at), (request(at=at, count=count),), (usd,))
+    return Work(agent, turn(at=at), (request(at=at, count=count),), (usd,), (None,))
 
 
 def told(works: Sequence[Work], limits: Sequence[Limit] = (), agent: str = "claude", share: float = 1.0) -> tuple[Window, ...]:
@@ -311,6 +311,7 @@ def world(units: Spends, limits: list[Limit], shift: float = 0.0) -> History:
             turn(),
             tuple(request(at=at + shift) for at, _ in spends),
             tuple(usd for _, usd in spends),
+            (None,) * len(spends),
         )
         for agent, spends in units
     )

@@ -33,7 +33,7 @@ class TestLimits:
             ),
             ("You've hit your session limit · resets 1pm (Nowhere/Atall)", "5h", None),
             ("You've hit your session limit · resets Feb 31, 1pm (UTC)", "5h", None),
-            ("Opus weekly limit reached ∙ resets Oct 9, 5pm", "", None),
+            ("Opus weekly limit reached ∙ resets Oct 9, 5pm", "opus", None),
             ("Claude usage limit reached. Your limit will reset at 1pm (UTC).", "", 1.0),
         ],
     )

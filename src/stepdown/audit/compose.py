@@ -8,7 +8,7 @@ from typing import Final
 from stepdown.audit.check import checks
 from stepdown.audit.history import History, Work
 from stepdown.audit.nature import shown
-from stepdown.audit.price import VARIANTS, Prices, longest
+from stepdown.audit.price import VARIANTS, Prices
 from stepdown.audit.projection import Fate, Projector, summed
 from stepdown.audit.records import Audit, Cache, Day, Line, Projection, TopUnit, Trouble
 from stepdown.audit.windows import windows
@@ -72,7 +72,7 @@ def compose(history: History, prices: Prices, projector: Projector, policy: Poli
         types=sums.lines("type"),
         work=_by_tier(sums.lines("work")),
         tiers=_by_tier(sums.lines("tier")),
-        cache=_cache(history, prices),
+        cache=_cache(history),
         top=tuple(_top(history.units, fates["full"], work, prices)),
         routing=routing,
         windows=tuple(windows(history, [_share(fate) for fate in fates["full"]])),
@@ -93,18 +93,19 @@ class _Row:
         self.requests = self.input = self.output = self.cache_read = self.cache_write = self.unknown = 0
         self.usd = 0.0
 
-    def add(self, unit: int, request: Request, cost: float | None) -> None:
+    def add(self, unit: int, requests: Sequence[tuple[Request, float | None]]) -> None:
         self.units.add(unit)
-        count = request.count or 1
-        self.requests += count
-        self.input += request.input
-        self.output += request.output
-        self.cache_read += request.cache_read
-        self.cache_write += request.cache_write
-        if cost is None:
-            self.unknown += count
-        else:
-            self.usd += cost
+        for request, cost in requests:
+            count = request.count or 1
+            self.requests += count
+            self.input += request.input
+            self.output += request.output
+            self.cache_read += request.cache_read
+            self.cache_write += request.cache_write
+            if cost is None:
+                self.unknown += count
+            else:
+                self.usd += cost
 
     def take(self, other: "_Row") -> None:
         self.units |= other.units
@@ -126,13 +127,14 @@ class _Sums:
     def __init__(self, history: History, prices: Prices, work: Sequence[str], day_of: Callable[[float], str]) -> None:
         self._cells: defaultdict[_Cell, _Row] = defaultdict(_Row)
         for number, (one, kind) in enumerate(zip(history.units, work, strict=True)):
-            turn = one.turn
+            project, of = one.turn.project or _UNKNOWN, one.turn.type
+            parts: defaultdict[tuple[str, str], list[tuple[Request, float | None]]] = defaultdict(list)
             for request, cost in zip(one.requests, one.costs, strict=True):
-                model = prices.model(request)
+                parts[day_of(request.at), request.model].append((request, cost))
+            for (day, name), requests in parts.items():
+                model = prices.model(requests[0][0])
                 tier = _UNKNOWN if model is None or model.tier is None else model.tier.value
-                day = day_of(request.at)
-                cell = (day, one.agent, request.model or _UNKNOWN, turn.project or _UNKNOWN, turn.type, kind, tier)
-                self._cells[cell].add(number, request, cost)
+                self._cells[day, one.agent, name or _UNKNOWN, project, of, kind, tier].add(number, requests)
 
     def total(self) -> Line:
         total = _Row()
@@ -185,15 +187,13 @@ def _by_tier(lines: Iterable[Line]) -> tuple[Line, ...]:
     return tuple(sorted(lines, key=lambda line: order.get(line.key, len(order))))
 
 
-def _cache(history: History, prices: Prices) -> Cache:
+def _cache(history: History) -> Cache:
     prompt = read = 0
     read_usd = write_usd = without = 0.0
     for work in history.units:
-        for request in work.requests:
+        for request, terms in zip(work.requests, work.terms, strict=True):
             prompt += request.prompt
             read += request.cache_read
-            model = prices.model(request)
-            terms = prices.terms(model, request.at, longest(request)) if model is not None else None
             if terms is None:
                 continue
             written = request.cache_write - request.written_1h

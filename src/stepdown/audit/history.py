@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 import msgspec
 
-from stepdown.audit.price import Prices
+from stepdown.audit.price import Prices, Terms, charged
 from stepdown.sessions.records import Counted, Limit, Log, Request, Turn
 
 
@@ -18,12 +18,14 @@ class Work(msgspec.Struct, frozen=True):
         turn: what it was.
         requests: in order, at least one.
         costs: what each cost, US dollars; None is unknown.
+        terms: what a token of each kind cost in each; None is unknown.
     """
 
     agent: str
     turn: Turn
     requests: tuple[Request, ...]
     costs: tuple[float | None, ...]
+    terms: tuple[Terms | None, ...]
 
     @property
     def usd(self) -> float | None:
@@ -70,16 +72,19 @@ def gather(logs: Mapping[str, Sequence[Log]], prices: Prices, *, since: float = 
     partial: dict[str, frozenset[str]] = {}
     duplicates = 0
     for agent, files in logs.items():
-        seen: set[str] = set()
-        for log in sorted(files, key=_age):
+        first = len(units)
+        lost: list[tuple[str, str]] = []
+        for log, own in _once(files):
             troubles.update(log.troubles)
-            own, copies = _own(log, seen)
-            duplicates += copies
-            units += _units(agent, log, own, prices, since, project)
+            duplicates += len(log.requests) - len(own)
+            kept = _units(agent, log, own, prices, since, project)
+            if sum(len(work.requests) for work in kept) < len(log.requests):
+                lost += _lost(log, kept)
+            units += kept
         states = {state for log in files for state in log.limits if state.at >= since}
         limits[agent] = sorted(states, key=lambda state: (state.at, state.window, state.used or 0.0))
         counted[agent] = _last_counts(files)
-        partial[agent] = _partial(files, (work for work in units if work.agent == agent))
+        partial[agent] = _partial(files, lost, units[first:])
     units.sort(key=lambda work: (work.requests[0].at, work.turn.at, work.turn.conversation))
     return History(tuple(units), limits, counted, duplicates, dict(troubles), partial)
 
@@ -90,16 +95,26 @@ def _age(log: Log) -> tuple[float, float]:
     return (times[0], times[-1]) if times else (0.0, 0.0)
 
 
-def _own(log: Log, seen: set[str]) -> tuple[list[Request], int]:
-    """The requests of a log that no other log had before, and how many it copied."""
-    own: list[Request] = []
-    for request in log.requests:
-        if request.key:
-            if request.key in seen:
-                continue
-            seen.add(request.key)
-        own.append(request)
-    return own, len(log.requests) - len(own)
+def _once(files: Sequence[Log]) -> list[tuple[Log, list[Request]]]:
+    """Each log with the requests that no log before it had.
+
+    A copy may be the fuller one, where a session was forked in the middle of an answer: what was used is what most was said of.
+    """
+    first: dict[str, tuple[list[Request], int]] = {}
+    found: list[tuple[Log, list[Request]]] = []
+    for log in sorted(files, key=_age):
+        own: list[Request] = []
+        for request in log.requests:
+            known = first.get(request.key) if request.key else None
+            if known is None:
+                if request.key:
+                    first[request.key] = own, len(own)
+                own.append(request)
+            elif request.output > known[0][known[1]].output:
+                kept, place = known
+                kept[place] = msgspec.structs.replace(request, turn=kept[place].turn, at=kept[place].at)
+        found.append((log, own))
+    return found
 
 
 def _units(agent: str, log: Log, own: Sequence[Request], prices: Prices, since: float, project: str) -> list[Work]:
@@ -108,10 +123,18 @@ def _units(agent: str, log: Log, own: Sequence[Request], prices: Prices, since: 
         if request.at >= since:
             turns[request.turn].append(request)
     return [
-        Work(agent, log.turns[number], tuple(requests), tuple([prices.cost(request) for request in requests]))
+        _priced(agent, log.turns[number], requests, prices)
         for number, requests in turns.items()
         if not project or _belongs(log.turns[number].project, project)
     ]
+
+
+def _priced(agent: str, turn: Turn, requests: Sequence[Request], prices: Prices) -> Work:
+    terms = prices.terms_of_all(requests)
+    costs = [charged(request, known) for request, known in zip(requests, terms, strict=True)]
+    if None in costs:
+        costs = [request.usd if cost is None else cost for request, cost in zip(requests, costs, strict=True)]
+    return Work(agent, turn, tuple(requests), tuple(costs), tuple(terms))
 
 
 def _belongs(directory: str, project: str) -> bool:
@@ -124,22 +147,34 @@ def _last_counts(files: Sequence[Log]) -> Sequence[Counted]:
     for log in files:
         for one in log.counted:
             before = last.get((one.session, one.model))
-            if before is None or before.at <= one.at:
+            if before is None or _newness(before) < _newness(one):
                 last[one.session, one.model] = one
     return list(last.values())
 
 
-def _partial(files: Sequence[Log], units: Iterable[Work]) -> frozenset[str]:
+def _newness(count: Counted) -> tuple[float, int]:
+    return count.at, count.input + count.output + count.cache_read + count.cache_write
+
+
+def _lost(log: Log, kept: Iterable[Work]) -> list[tuple[str, str]]:
+    """The requests of a log that are not among its units, each by its session and what tells it from the session's others."""
+    left = {(work.turn.session, _identity(request)) for work in kept for request in work.requests}
+    read = [(log.turns[request.turn].session, _identity(request)) for request in log.requests]
+    return [one for one in read if one not in left]
+
+
+def _partial(files: Sequence[Log], lost: Iterable[tuple[str, str]], units: Iterable[Work]) -> frozenset[str]:
     """The sessions that count themselves and of whose requests some are not among the units."""
     counting = {one.session for log in files for one in log.counted}
-    read = {
-        (log.turns[request.turn].session, _identity(request))
-        for log in files
-        for request in log.requests
-        if log.turns[request.turn].session in counting
+    missing = {(session, one) for session, one in lost if session in counting}
+    concerned = {session for session, _ in missing}
+    kept = {
+        (work.turn.session, _identity(request))
+        for work in units
+        if work.turn.session in concerned
+        for request in work.requests
     }
-    kept = {(work.turn.session, _identity(request)) for work in units for request in work.requests}
-    return frozenset(session for session, _ in read - kept)
+    return frozenset(session for session, _ in missing - kept)
 
 
 def _identity(request: Request) -> str:

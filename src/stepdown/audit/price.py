@@ -1,12 +1,12 @@
 """What a request cost: the list price of its model on its day, every kind of token by itself. Pure.
 
 Sources beyond the catalogue: a web search costs 10 US dollars per thousand (Anthropic's price list, "Web search tool");
-inference kept in the United States costs 1.1 times the list. What else the logs call by a name of its own (``fast``, ``batch``) has a price that depends on more than they
-say: it is unknown, unless the log itself says what it cost.
+inference kept in the United States costs 1.1 times the list. What else the logs call by a name of its own (``fast``, ``batch``)
+has a price that depends on more than they say: it is unknown, unless the log itself says what it cost.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Final
 
 from stepdown.catalog import Catalog, Model
@@ -20,6 +20,10 @@ VARIANTS: Final = {"": 1.0, "us": 1.1}
 
 Terms = tuple[float, float, float, float, float]
 """US dollars per token: input, output, cache read, cache write, cache write kept for an hour."""
+_Steps = tuple[tuple[int, Terms], ...]
+"""Terms by the length of the prompt above which they hold, shortest first."""
+_DAY: Final = 86_400
+"""Seconds of a day; prices are dated in UTC."""
 
 
 class Prices:
@@ -32,7 +36,7 @@ class Prices:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self._models: dict[tuple[str, str], Model | None] = {}
-        self._terms: dict[tuple[str, str], tuple[tuple[int, Terms], ...] | None] = {}
+        self._steps: dict[tuple[str, str, int], _Steps | None] = {}
 
     def model(self, request: Request) -> Model | None:
         """The model that answered; None where the catalogue does not know it."""
@@ -41,6 +45,32 @@ class Prices:
             self._models[key] = self.catalog.resolve(*key) if request.model else None
         return self._models[key]
 
+    def terms(self, request: Request, model: Model | None = None) -> Terms | None:
+        """What a token of each kind costs in this request on its day; None where that is unknown.
+
+        Args:
+            request: whose prompt decides whether a long context is billed.
+            model: the model that is asked about instead of its own.
+        """
+        return self.terms_of_all((request,), model)[0]
+
+    def terms_of_all(self, requests: Sequence[Request], model: Model | None = None) -> list[Terms | None]:
+        """The same of several; those of one unit mostly have the same, and are looked up together."""
+        found: list[Terms | None] = []
+        before: tuple[str, str, int] | None = None
+        steps: _Steps | None = None
+        for request in requests:
+            name, seller = (request.model, request.provider) if model is None else (model.id, model.provider)
+            key = (name, seller, int(request.at) // _DAY)
+            if key != before:
+                steps, before = self._listed(key, request, model), key
+            if steps is None or len(steps) == 1:
+                found.append(None if steps is None else steps[0][1])
+            else:
+                prompt = longest(request)
+                found.append([terms for above, terms in steps if prompt > above or not above][-1])
+        return found
+
     def cost(self, request: Request, model: Model | None = None) -> float | None:
         """US dollars; None where that is unknown.
 
@@ -48,62 +78,41 @@ class Prices:
             request: what was used.
             model: what it would have cost on this one instead, at its price of that day.
         """
-        times = VARIANTS.get(request.variant)
-        asked = model or self.model(request)
-        if times is None or asked is None:
-            return request.usd if model is None else None
-        terms = self.terms(asked, request.at, longest(request))
-        if terms is None:
-            return request.usd if model is None else None
-        return times * charged(request, terms) + request.searches * SEARCH_USD
+        usd = charged(request, self.terms(request, model))
+        return request.usd if usd is None and model is None else usd
 
-    def terms(self, model: Model, at: float, prompt: int) -> Terms | None:
-        """What a token of each kind costs on `model` at a time, in a request whose whole prompt has `prompt` tokens."""
-        key = (model.ref, day_of(at))
-        if key not in self._terms:
-            self._terms[key] = _steps(self.catalog.price_on(model, key[1]))
-        steps = self._terms[key]
-        if steps is None:
-            return None
-        found = steps[0][1]
-        for above, terms in steps[1:]:
-            if prompt > above:
-                found = terms
-        return found
+    def _listed(self, key: tuple[str, str, int], request: Request, model: Model | None) -> _Steps | None:
+        if key not in self._steps:
+            asked = model or self.model(request)
+            day = datetime.fromtimestamp(key[2] * _DAY, UTC).date().isoformat()
+            price = None if asked is None else self.catalog.price_on(asked, day)
+            self._steps[key] = None if price is None else _steps(price)
+        return self._steps[key]
 
 
-def charged(request: Request, terms: Terms) -> float:
-    """US dollars for the tokens of a request."""
+def _steps(price: Price) -> _Steps:
+    return ((0, _per_token(price.rates)), *((long.above, _per_token(long.rates)) for long in price.long_context))
+
+
+def charged(request: Request, terms: Terms | None) -> float | None:
+    """US dollars for a request at these terms; None where they do not say enough."""
+    times = VARIANTS.get(request.variant) if request.variant else 1.0
+    if times is None or terms is None:
+        return None
     hour = request.written_1h
-    return (
+    usd = (
         request.input * terms[0]
         + request.output * terms[1]
         + request.cache_read * terms[2]
         + (request.cache_write - hour) * terms[3]
         + hour * terms[4]
     )
+    return times * usd + request.searches * SEARCH_USD
 
 
 def longest(request: Request) -> int:
     """The prompt by which a long context is billed, in tokens; of a sum of requests their mean, and 0 where it is unknown."""
     return request.prompt // request.count if request.count else 0
-
-
-def day_of(at: float) -> str:
-    """The ISO date in UTC, which is what prices are dated by."""
-    return _day(int(at // 86_400))
-
-
-@lru_cache(maxsize=4096)
-def _day(number: int) -> str:
-    return datetime.fromtimestamp(number * 86_400, UTC).date().isoformat()
-
-
-def _steps(price: Price | None) -> tuple[tuple[int, Terms], ...] | None:
-    """The rates by the length of the prompt, shortest first; None where there is no price."""
-    if price is None:
-        return None
-    return ((0, _per_token(price.rates)), *((long.above, _per_token(long.rates)) for long in price.long_context))
 
 
 def _per_token(rates: Rates) -> Terms:

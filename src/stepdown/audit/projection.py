@@ -7,14 +7,14 @@ own model with the chance that the cheaper one fails.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
 from stepdown.audit.history import History, Work
 from stepdown.audit.nature import foreseen, unit_of
-from stepdown.audit.price import Prices, longest
+from stepdown.audit.price import Prices, charged
 from stepdown.audit.records import Kept, Move, Projection
 from stepdown.catalog import Model
 from stepdown.decision import Classification, Context, Decision, Needs
@@ -23,7 +23,7 @@ from stepdown.preferences.schema import ModelChoice
 from stepdown.routing import Router
 from stepdown.sessions.records import Request
 from stepdown.switching import Talk, switch
-from stepdown.units import Tier
+from stepdown.units import Tier, Tokens
 
 PERSON: Final = "a person's turn, which mode delegated leaves alone"
 PLANNING: Final = "planning, which stays on its model"
@@ -151,9 +151,9 @@ class Projector:
         talk = Talk(
             cached=cached, warm=warm.tokens(target.ref, at), fresh=usual.fresh, output=usual.output, turns=usual.requests
         )
-        failing = priors(nature.tier, self._policy)[(target.tier or Tier.STANDARD).rank] * usual.requests
-        each = self._step_usd(own, talk)
-        found = switch(own, target, talk, returns=self._policy.switch_returns, failing=failing * each)
+        again = own.cost(Tokens(cache_read=cached, cache_write=usual.fresh, output=usual.output)) or 0.0
+        failing = priors(nature.tier, self._policy)[(target.tier or Tier.STANDARD).rank] * usual.requests * again
+        found = switch(own, target, talk, returns=self._policy.switch_returns, failing=failing)
         return (target, "") if found is not None and found.pays else (None, SWITCHING)
 
     def _cached(self, request: Request, own: Model, target: Model, warm: _Warm) -> int:
@@ -161,14 +161,14 @@ class Projector:
 
         Where its own model answered last, that is what it was billed for; else what would be left of an earlier time.
         """
-        if request.count != 1 or (not warm.holder and _at_hand(self._used, target, request.at)):
+        if request.count != 1 or (not warm.holder and self._at_hand(target.ref, request.at)):
             return 0
         return request.cache_read if warm.holder in {"", own.ref} else warm.tokens(own.ref, request.at)
 
     def _decided(self, work: Work, nature: Classification, own: Model) -> Decision:
         unit = unit_of(work.turn)
-        sums = any(request.count != 1 for request in work.requests)
-        prompt = 0 if sums else -(-max(request.prompt for request in work.requests) // _STEP) * _STEP
+        sums = work.requests[0].count != 1
+        prompt = 0 if sums else -(-max([request.prompt for request in work.requests]) // _STEP) * _STEP
         key = (unit.type, nature.tier, nature.tag, own.ref, prompt)
         decision = self._decisions.get(key)
         if decision is None:
@@ -181,56 +181,58 @@ class Projector:
             decision = self._decisions[key] = self._router.decide(unit, context, nature=nature)
         return decision
 
-    def _step_usd(self, model: Model, talk: Talk) -> float:
-        terms = self._prices.terms(model, self._history.units[-1].requests[-1].at, talk.cached + talk.fresh)
-        if terms is None:
-            return 0.0
-        return talk.cached * terms[2] + talk.fresh * terms[3] + talk.output * terms[1]
-
     def _account(self, work: Work, own: Model, target: Model | None, warm: _Warm) -> tuple[float, float]:
         """What the requests would have cost on `target`, and what of it beyond that was caches written anew.
 
         Requests that its user sent to another model in the middle of the unit stay there.
         """
-        requests = work.requests
+        last = work.requests[-1]
         if target is None and not warm.moved:  # all is as it was
-            self._note(warm, own, requests[-1])
+            self._note(warm, own.ref, last)
             return work.usd or 0.0, 0.0
         warm.moved = True
+        goes, named = target or own, work.requests[0].model
         there = lost = 0.0
-        for request, cost in zip(requests, work.costs, strict=True):
-            asked = self._prices.model(request) or own
-            model = target if target is not None and asked.ref == own.ref else asked
-            usd = cost if model is asked else self._prices.cost(request, model)
+        before = None
+        terms = self._prices.terms_of_all(work.requests, goes)
+        for request, cost, listed in zip(work.requests, work.costs, terms, strict=True):
+            model = goes if request.model == named else self._prices.model(request) or own
+            usd = charged(request, listed) if model is target else cost
             there += usd if usd is not None else cost or 0.0
-            if model.ref != warm.holder and (warm.holder or model is not asked):
-                lost += self._rewritten(request, model, warm)
-            self._note(warm, model, request)
+            if before is None or before.model != request.model:  # the only places where another model may go on
+                if before is not None:
+                    self._note(warm, warm.holder, before)
+                lost += self._rewritten(request, model, warm, moved=model is target)
+                warm.holder = model.ref
+            before = request
+        self._note(warm, warm.holder, last)
         return there, lost
 
-    def _rewritten(self, request: Request, model: Model, warm: _Warm) -> float:
+    def _rewritten(self, request: Request, model: Model, warm: _Warm, *, moved: bool) -> float:
         """What of this request's cached prompt `model` would have had to read anew, at what it costs beyond reading it.
 
         What the first request of a conversation read is what all of them begin with.
         """
-        if request.count != 1 or (not warm.holder and _at_hand(self._used, model, request.at)):
+        ref = model.ref
+        if request.count != 1 or ref == warm.holder or not (warm.holder or moved):
             return 0.0
-        anew = request.cache_read - min(request.cache_read, warm.tokens(model.ref, request.at))
-        terms = self._prices.terms(model, request.at, longest(request)) if anew else None
+        if not warm.holder and self._at_hand(ref, request.at):
+            return 0.0
+        anew = request.cache_read - min(request.cache_read, warm.tokens(ref, request.at))
+        terms = self._prices.terms(request, model) if anew else None
         return 0.0 if terms is None else anew * (terms[3] - terms[2])
 
-    def _note(self, warm: _Warm, model: Model, request: Request) -> None:
+    def _note(self, warm: _Warm, ref: str, request: Request) -> None:
         """A request was answered: its prompt and its answer are in the model's cache for a while."""
         if request.cache_read or request.cache_write:
             until = request.at + (self._policy.cache_seconds_long if request.written_1h else self._policy.cache_seconds)
-            warm.until[model.ref] = (request.prompt + request.output, until)
-            self._used[model.ref] = until
-        warm.holder = model.ref
+            warm.until[ref] = (request.prompt + request.output, until)
+            self._used[ref] = until
+        warm.holder = ref
 
-
-def _at_hand(used: Mapping[str, float], model: Model, at: float) -> bool:
-    """Whether another conversation has left in the model's cache what all of them begin with."""
-    return at <= used.get(model.ref, 0.0)
+    def _at_hand(self, ref: str, at: float) -> bool:
+        """Whether another conversation has left in the model's cache what all of them begin with."""
+        return at <= self._used.get(ref, 0.0)
 
 
 class _Usual(msgspec.Struct, frozen=True):

@@ -1,9 +1,9 @@
 """``stepdown audit``: what local logs say was spent, and what routing would have saved. Reads, and sends nothing."""
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,6 @@ from typing import Final
 import click
 import msgspec
 
-from stepdown.audit.anonymous import anonymous
 from stepdown.audit.compose import compose
 from stepdown.audit.history import gather
 from stepdown.audit.price import Prices
@@ -54,11 +53,13 @@ def command(*, since: str, project: str, html: Path | None, hides: bool, sample:
     asked = str(Path(project).resolve()) if "/" in project or project in {".", ".."} else project
     with uncollected():
         if sample:
-            with tempfile.TemporaryDirectory(prefix="stepdown-sample-") as folder:
-                from stepdown.audit.sample import write  # noqa: PLC0415 - only where it is asked for
+            from tempfile import TemporaryDirectory  # noqa: PLC0415 - only where it is asked for
 
+            from stepdown.audit.sample import write  # noqa: PLC0415 - likewise
+
+            with TemporaryDirectory(prefix="stepdown-sample-") as folder:
                 environ = write(Path(folder))
-                found = _audit(Preferences(), environ, [], Index(None), start, asked, sample=Path(folder))
+                found = _settled(_audit(Preferences(), environ, [], Index(None), start, asked, sample=True), Path(folder))
         else:
             shipped = Catalog.load()
             preferences = load_preferences(Path.cwd(), catalog=shipped)
@@ -66,10 +67,14 @@ def command(*, since: str, project: str, html: Path | None, hides: bool, sample:
                 complain(warning)
             with Index(home() / FILE) as index:
                 found = _audit(preferences, os.environ, [Path.cwd()], index, start, asked)
-    found = msgspec.structs.replace(found, since=since, project=project, seconds=time.monotonic() - started)
+    day = datetime.fromtimestamp(start).astimezone().date().isoformat() if since else ""
+    took = 0.0 if sample else time.monotonic() - started  # how fast an invented history is made is nobody's question
+    found = msgspec.structs.replace(found, since=day, project=project, seconds=took)
     if project and found.first is None and not sample:
         raise UsageError(f"--project {project}: no log speaks of a project of that name or directory")
     if hides:
+        from stepdown.audit.anonymous import anonymous  # noqa: PLC0415 - likewise
+
         found = anonymous(found)
     if html is not None:
         _write_page(html, found)
@@ -89,7 +94,7 @@ def _audit(
     start: float,
     project: str,
     *,
-    sample: Path | None = None,
+    sample: bool = False,
 ) -> Audit:
     """Read, put together, follow under routing."""
     progress = _Reading()
@@ -111,8 +116,8 @@ def _audit(
         made,
         made=time.time(),
         zone=zone,
-        sample=sample is not None,
-        places=tuple(_places(collected, sample)),
+        sample=sample,
+        places=tuple(_places(collected)),
         troubles=tuple(troubles),
     )
 
@@ -134,12 +139,12 @@ def _collected(
     )
 
 
-def _places(collected: Collected, sample: Path | None) -> list[Place]:
+def _places(collected: Collected) -> list[Place]:
     return [
         Place(
             agent=one.source.name,
             title=one.source.title,
-            path=str(one.path) if sample is None else f"(sample)/{one.path.relative_to(sample)}",
+            path=str(one.path),
             there=one.there,
             files=one.files,
             bytes=one.bytes,
@@ -148,6 +153,11 @@ def _places(collected: Collected, sample: Path | None) -> list[Place]:
         for one in collected.found
         if one.there or one.source not in NEXT_TO_PROJECTS
     ]
+
+
+def _settled(found: Audit, folder: Path) -> Audit:
+    """The sample as if it had been in somebody's home, and not in a directory that is gone."""
+    return msgspec.json.decode(msgspec.json.encode(found).replace(str(folder).encode(), b"~"), type=Audit)
 
 
 def _switched_on(preferences: Preferences) -> Preferences:

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from stepdown.sessions.claude_lines import BLOCK, agent_type, lines
-from stepdown.sessions.claude_reading import Reading
 from stepdown.sessions.records import Log
 
 _BESIDE: Final = 65_536
@@ -46,6 +44,10 @@ class ClaudeCode:
 
     def read(self, file: Path) -> Log:
         """What a session says, or a sub-agent of one."""
+        # Where nothing has changed nothing is read, and what reading takes is not waited for.
+        from stepdown.sessions.claude_lines import BLOCK, lines  # noqa: PLC0415
+        from stepdown.sessions.claude_reading import Reading  # noqa: PLC0415
+
         reading = Reading(file.stem, _kind(file))
         with file.open("rb", buffering=BLOCK) as stream:
             for line in lines(stream):
@@ -81,5 +83,7 @@ def _kind(file: Path) -> str:
     if not file.name.startswith("agent-"):
         return ""
     with contextlib.suppress(OSError), file.with_suffix(".meta.json").open("rb") as beside:
+        from stepdown.sessions.claude_lines import agent_type  # noqa: PLC0415 - as above
+
         return agent_type(beside.read(_BESIDE))
     return ""

@@ -24,11 +24,11 @@ _WINDOWS: Final = {
     "claude usage": "",
     "claude ai usage": "",
     # A model's own limit: it is full, but the plan's week is not.
-    "opus": "",
-    "sonnet": "",
-    "fable": "",
-    "opus weekly": "",
-    "sonnet weekly": "",
+    "opus": "opus",
+    "sonnet": "sonnet",
+    "fable": "fable",
+    "opus weekly": "opus",
+    "sonnet weekly": "sonnet",
 }
 _EPOCH: Final = re.compile(r"\|(\d{10})(\d{3})?\b")
 _RESETS: Final = re.compile(

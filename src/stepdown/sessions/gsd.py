@@ -21,15 +21,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from stepdown.clients.records import home_of
 from stepdown.errors import LedgerError
 from stepdown.ledger.imports import Metrics, read_metrics
 from stepdown.ledger.port import Attempt, Outcome
-from stepdown.plans import GsdPlan
 from stepdown.sessions.opened import POLICY, Answer, Asked, Opened, Tally
 from stepdown.sessions.pi import session_files, tilde
 from stepdown.sessions.pi_entries import Entries, Setting
 from stepdown.sessions.records import Log
+from stepdown.sessions.source import home_of
 from stepdown.signals import Signals, introspect
 
 METRICS: Final = "metrics.json"
@@ -187,6 +186,8 @@ class _Plan:
     def signals(self, unit: Unit) -> Signals | None:
         """None where the plan does not know the unit."""
         if self._units is None:
+            from stepdown.plans import GsdPlan  # noqa: PLC0415 - takes a while, and only where a plan is read
+
             found = GsdPlan(self._root).units()
             self._units = {(one.type, one.id): introspect(one, POLICY) for one in found}
         return self._units.get(unit)

@@ -17,11 +17,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from stepdown.clients.records import home_of
 from stepdown.ledger.gsd_json import word
 from stepdown.sessions.opencode_messages import Message, Session, add_session
 from stepdown.sessions.opened import Tally
 from stepdown.sessions.records import Counted, Log
+from stepdown.sessions.source import home_of
 from stepdown.sessions.values import count, decoded, milliseconds, paid, tokens_of
 
 HALF_WRITTEN: Final = "half-written messages"

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from stepdown.clients.records import home_of
-from stepdown.sessions.pi_entries import Entries, Setting
 from stepdown.sessions.records import Log
+from stepdown.sessions.source import home_of
 
 
 class Pi:
@@ -34,6 +33,8 @@ class Pi:
 
     def read(self, file: Path) -> Log:
         """One session."""
+        from stepdown.sessions.pi_entries import Entries, Setting  # noqa: PLC0415 - only where something has changed
+
         entries = Entries()
         entries.read(file, Setting(file.stem))
         return entries.tally.log()

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -156,6 +155,7 @@ def _read(
             done += one.stamp[0]
         return
     import multiprocessing  # noqa: PLC0415 - only where there is much to read
+    from concurrent.futures import ProcessPoolExecutor, as_completed  # noqa: PLC0415 - likewise
 
     # A fork starts at once; elsewhere it is not safe, and a fresh interpreter is started.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")

@@ -104,7 +104,8 @@ class Limit(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         at: when, seconds since the epoch.
-        window: which: ``5h``, ``week``; another length as ``90m``; "" where the log does not say.
+        window: which: ``5h``, ``week``; another length as ``90m``; a model's own limit by the model's name (``opus``); ""
+            where the log does not say.
         used: fraction of it, 0 to 1; None where only that it was full is said.
         resets: when it starts anew, seconds since the epoch; None where the log does not say.
         reached: whether a request was refused because it was full.

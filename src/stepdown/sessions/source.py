@@ -7,6 +7,11 @@ from typing import Protocol
 from stepdown.sessions.records import Log
 
 
+def home_of(environ: Mapping[str, str]) -> Path:
+    """The user's directory, as programs find it."""
+    return Path(environ.get("HOME") or "~").expanduser()
+
+
 class Source(Protocol):
     """One agent's logs.
 

@@ -1,0 +1,225 @@
+"""An audit as one self-contained HTML page: no script, no font, no request. Words are the template's."""
+
+import datetime as dt
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from stepdown.audit.records import Audit, Check, Line, Projection, Window
+from stepdown.money import count, dollars, share
+from stepdown.report import charts
+from stepdown.report.periods import Span, between, date, span, zone
+from stepdown.report.tables import one_line
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+SHOWN: Final = 8
+"""Lines of a table before the rest goes behind "more"."""
+SHOWN_WINDOWS: Final = 42
+"""The last windows of a kind that are drawn; a page is no archive, JSON has all of them."""
+TIERS: Final = ("light", "standard", "heavy", "unknown")
+
+_WINDOWS: Final = {"5h": "5-hour windows", "week": "weekly windows", "": "windows of unknown length"}
+
+
+def render_page(audit: Audit) -> str:
+    """The page: a whole HTML document.
+
+    Every number on it stands in an element whose ``data-value`` has it as JSON does. Whatever text comes from the audit is
+    escaped, and characters that would drive a terminal or turn the direction of writing are replaced.
+    """
+    return _environment().get_template("audit.html").render(_view(audit))
+
+
+class _Meter(msgspec.Struct, frozen=True, kw_only=True):
+    """The windows of one kind of one plan."""
+
+    agent: str
+    kind: str
+    windows: Sequence[Window]
+    full: Sequence[Window]
+    full_usd: float | None
+    used: float | None
+    shown: Sequence[Window]
+    chart: charts.Columns
+
+
+def _view(audit: Audit) -> dict[str, Any]:
+    place, days = zone(audit.zone), span(audit.days)
+    full = next((made for made in audit.routing if made.mode == "full"), None)
+    titles = {where.agent: where.title for where in audit.places}
+    used = audit.total.tokens
+    return {
+        "audit": audit,
+        "period": _period(audit, place),
+        "span": days,
+        "spending": _spending(days),
+        "tiers": [tier for tier in TIERS if any(period.tiers.get(tier) for period in days.periods)],
+        "work": charts.bar((line.key, line.usd) for line in audit.work),
+        "easy": _easy(audit.work),
+        "prompts": charts.bar((("read", used.cache_read), ("written", used.cache_write), ("fresh", used.input))),
+        "prompt_tokens": used.cache_read + used.cache_write + used.input,
+        "full": full,
+        "delegated": next((made for made in audit.routing if made.mode == "delegated"), None),
+        "waterfall": None if full is None else _waterfall(full),
+        "meters": list(_meters(audit.windows)),
+        "shown": SHOWN,
+        "title_of": lambda agent: titles.get(agent, agent),
+        "moment": lambda at: _moment(at, place),
+        "date": lambda at: date(dt.datetime.fromtimestamp(at, place)),
+    }
+
+
+def _period(audit: Audit, place: dt.tzinfo) -> str:
+    """Of the days of requests; "" where there are none."""
+    if audit.days:
+        return between(dt.date.fromisoformat(audit.days[0].day), dt.date.fromisoformat(audit.days[-1].day))
+    if audit.first is None:
+        return ""
+    first, last = (dt.datetime.fromtimestamp(at, place) for at in (audit.first, audit.last or audit.first))
+    return between(first.date(), last.date())
+
+
+def _moment(at: float, place: dt.tzinfo) -> str:
+    moment = dt.datetime.fromtimestamp(at, place)
+    return f"{date(moment)}, {moment:%H:%M}"
+
+
+def _spending(days: Span) -> charts.Columns:
+    return charts.stacked([period.tiers for period in days.periods], TIERS, [period.label for period in days.periods])
+
+
+def _easy(work: Iterable[Line]) -> Line:
+    """Light and standard work together."""
+    lines = [line for line in work if line.key in {"light", "standard"}]
+    return Line(key="easy", units=sum(line.units for line in lines), usd=sum(line.usd for line in lines))
+
+
+def _waterfall(made: Projection) -> charts.Steps:
+    changes = [("saved", -made.cheaper_usd), ("lost", made.failed_usd), ("lost", made.cache_usd)]
+    return charts.waterfall(made.spent_usd, changes, (made.spent_usd - made.high_usd, made.spent_usd - made.low_usd))
+
+
+def _meters(windows: Iterable[Window]) -> Iterable[_Meter]:
+    groups: defaultdict[tuple[str, str], list[Window]] = defaultdict(list)
+    for window in windows:
+        groups[window.agent, window.window].append(window)
+    for (agent, kind), members in groups.items():
+        shown = members[-SHOWN_WINDOWS:]
+        full = [window for window in members if window.full is not None]
+        by_then = [window.full_usd for window in full if window.full_usd is not None]
+        yield _Meter(
+            agent=agent,
+            kind=_WINDOWS.get(kind, f"{kind} windows"),
+            windows=members,
+            full=full,
+            full_usd=sum(by_then) if len(by_then) == len(full) else None,
+            used=max((window.used for window in members if window.used is not None), default=None),
+            shown=shown,
+            chart=charts.stacked(
+                [{"window" if window.full is None else "full": window.usd} for window in shown], ("window", "full"), []
+            ),
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------- numbers
+
+
+@cache
+def _environment() -> "Environment":
+    # Imported here: commands that draw no page must not wait for it.
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+    from markupsafe import Markup  # noqa: PLC0415
+
+    def harmless(value: object) -> object:
+        return one_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    def number(value: float | None, text: str) -> Markup:
+        """A number as people read it, with the exact one beside it."""
+        return Markup('<span class="n" data-value="{}">{}</span>').format(msgspec.json.encode(value).decode(), text)
+
+    environment = Environment(
+        loader=PackageLoader("stepdown.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=harmless,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(_formats(number), some=_some, tail=_tail, spent_known=_spent_known, money=_estimate)
+    return environment
+
+
+def _formats(number: "Callable[[float | None, str], Markup]") -> "dict[str, Callable[..., Markup]]":
+    """How the template writes numbers."""
+
+    def usd(amount: float | None, *, told: bool = False) -> "Markup":
+        """Dollars: ours are estimated, an agent's own are told."""
+        return number(amount, dollars(amount, estimated=not told and amount is not None))
+
+    def spent(line: Line) -> "Markup":
+        return usd(line.usd if _spent_known(line) else None)
+
+    def change(sign: str, amount: float) -> "Markup":
+        """What is taken away or added; the exact amount has no sign."""
+        return number(amount, f"~{sign}{dollars(amount)}")
+
+    def whole(value: int) -> "Markup":
+        return number(value, f"{value:,}")
+
+    def tokens(value: int) -> "Markup":
+        return number(value, count(value))
+
+    def percent(part: float, of: float) -> "Markup":
+        return number(part / of if of > 0 else None, share(part, of) or "unknown")
+
+    def size(value: int) -> "Markup":
+        return number(value, _bytes(value))
+
+    def apart(check: Check) -> "Markup":
+        """How far our tokens are from an agent's own."""
+        theirs, ours = check.theirs.total, check.ours.total
+        if not theirs:
+            return number(None, "it counted none")
+        return number((ours - theirs) / theirs, _told_apart((ours - theirs) / theirs))
+
+    formats = (usd, spent, change, whole, tokens, percent, size, apart, number)
+    return {one.__name__: one for one in formats}
+
+
+def _estimate(amount: float) -> str:
+    return dollars(amount, estimated=True)
+
+
+def _spent_known(line: Line) -> bool:
+    """Whether anything of it has a price."""
+    return line.usd > 0 or line.unknown < line.requests or not line.requests
+
+
+def _bytes(value: int) -> str:
+    for size, letter in ((1e9, "GB"), (1e6, "MB"), (1e3, "KB")):
+        if value >= size * 0.9995:
+            return f"{value / size:,.1f} {letter}"
+    return f"{value} bytes"
+
+
+def _some(number: int, word: str) -> str:
+    """``requests``, or ``request`` for one."""
+    return word if number == 1 else f"{word}s"
+
+
+def _tail(path: str) -> str:
+    """The last part of a path, which people know a project by."""
+    return next((part for part in reversed(re.split(r"[/\\]", path)) if part), path)
+
+
+def _told_apart(apart: float) -> str:
+    if not apart:
+        return "the same"
+    return "less than 0.01 % apart" if abs(apart) < 0.0001 else f"{100 * apart:+.2f} %"

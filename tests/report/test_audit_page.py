@@ -1,0 +1,334 @@
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from audits import empty_audit, full_audit, losing, with_strings
+from browser import running_browser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from playwright.sync_api import Browser, Page
+
+from stepdown.audit.records import Audit, Line, Trouble
+from stepdown.money import dollars
+from stepdown.report.audit_page import SHOWN_WINDOWS, render_page
+from stepdown.report.tables import one_line
+
+FULL = full_audit()
+KEPT = {"full", "delegated", "reported", "estimated", "5h", "week"}
+"""Words of the records that the page decides by."""
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with running_browser() as running:
+        yield running
+
+
+def opened(browser: Browser, directory: Path, audit: Audit, scheme: Any = "light", width: int = 1440) -> tuple[Page, list[str]]:
+    """The page of an audit, and what the browser complains of."""
+    path = directory / "audit.html"
+    path.write_text(render_page(audit), "utf-8")
+    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: complaints.append(request.url) if request.url != path.as_uri() else None)
+    page.goto(path.as_uri())
+    return page, complaints
+
+
+# --------------------------------------------------------------------------------------------------- numbers, in a browser
+
+
+TABLES = """() => Object.fromEntries([...document.querySelectorAll("table[id]")].map(table => [table.id,
+  [...table.tBodies[0].rows].map(row => [...row.querySelectorAll("[data-value]")]
+    .map(cell => JSON.parse(cell.dataset.value)))]))"""
+
+
+def total(tokens: Json) -> int:
+    return sum(tokens.values())
+
+
+def line(one: Json, whole: float) -> list[float | None]:
+    """The numbers of a row of the bill."""
+    numbers = [one["units"], one["requests"], total(one["tokens"])]
+    if one["unknown"] == one["requests"]:
+        return [*numbers, None]
+    return [*numbers, *([one["unknown"]] if one["unknown"] else []), one["usd"], one["usd"] / whole]
+
+
+def test_every_table_has_the_numbers_of_the_json(browser: Browser, tmp_path: Path) -> None:
+    page, _ = opened(browser, tmp_path, FULL)
+    tables = page.evaluate(TABLES)
+    audit: Json = json.loads(msgspec.json.encode(FULL))
+    whole, made = audit["total"]["usd"], audit["routing"]
+    for name in ("models", "projects", "types", "agents"):
+        assert tables[name] == [line(one, whole) for one in audit[name]], name
+    assert tables["work"] == [[one["units"], one["usd"], one["usd"] / whole] for one in audit["work"]]
+    assert tables["modes"] == [
+        [one["moved"], one["units"], net, one["low_usd"], one["high_usd"], net / one["spent_usd"]]
+        for one in made
+        for net in [one["cheaper_usd"] - one["failed_usd"] - one["cache_usd"]]
+    ]
+    assert tables["moves"] == [[one["units"], one["usd"], one["net_usd"]] for one in made[1]["moves"]]
+    assert tables["kept"] == [[one["units"], one["usd"]] for one in made[1]["kept"]]
+    units = [*tables["top"], *tables["top-more"]]
+    assert units == [[one["requests"], total(one["tokens"]), one["usd"], one["saved_usd"]] for one in audit["top"]]
+    assert tables["troubles"] == [[one["count"]] for one in audit["troubles"]]
+    assert tables["unknown-models"] == [[one["unknown"], total(one["tokens"])] for one in audit["unknown_models"]]
+    assert tables["places"] == [[p["files"], p["bytes"]] if p["there"] and not p["error"] else [] for p in audit["places"]]
+    tiers = ("light", "standard", "heavy")
+    by_date = {
+        one["day"]: [*(one["tiers"].get(tier, 0) for tier in tiers), sum(one["tiers"].values())] for one in audit["days"]
+    }
+    assert [row for row in tables["periods"] if any(row)] == [pytest.approx(row) for row in by_date.values() if any(row)]
+
+
+def test_windows_and_checks_have_the_numbers_of_the_json(browser: Browser, tmp_path: Path) -> None:
+    page, _ = opened(browser, tmp_path, FULL)
+    tables = page.evaluate(TABLES)
+    audit: Json = json.loads(msgspec.json.encode(FULL))
+    kinds = dict.fromkeys((one["agent"], one["window"]) for one in audit["windows"])
+    for number, kind in enumerate(kinds, 1):
+        windows = [one for one in audit["windows"] if (one["agent"], one["window"]) == kind][-SHOWN_WINDOWS:]
+        assert tables[f"windows-{number}"] == [
+            [*(one[key] for key in ("full_usd", "used") if one[key] is not None), one["usd"], one["routed_usd"]]
+            for one in windows
+        ]
+    claude, codex = audit["checks"]
+    theirs, ours = total(claude["theirs"]), total(claude["ours"])
+    apart = (ours - theirs) / theirs
+    assert tables["checks"] == [
+        [claude["sessions"], claude["differing"], theirs, claude["theirs_usd"], ours, apart, claude["ours_usd"]],
+        [codex["sessions"], total(codex["theirs"]), total(codex["ours"]), 0, None],
+    ]
+
+
+@pytest.mark.parametrize("audit", [FULL, losing(FULL)], ids=["saving", "loss"])
+def test_the_big_numbers_are_those_of_the_json(browser: Browser, tmp_path: Path, audit: Audit) -> None:
+    page, _ = opened(browser, tmp_path, audit)
+    read = "selector => [...document.querySelectorAll(selector + ' [data-value]')].map(each => JSON.parse(each.dataset.value))"
+    full = audit.routing[1]
+    easy = sum(one.usd for one in audit.work[:2])
+    assert page.evaluate(read, "#spent") == [audit.total.usd]
+    assert page.evaluate(read, "#net") == [full.net_usd, abs(full.net_usd) / full.spent_usd]
+    assert page.evaluate(read, "#easy") == [easy / audit.total.usd]
+    assert page.evaluate(read, ".steps") == [full.spent_usd, full.cheaper_usd, full.failed_usd, full.cache_usd, full.routed_usd]
+    assert ("would have cost more" in page.inner_text(".big")) == (full.net_usd < 0)
+
+
+def test_what_is_read_is_what_is_meant(browser: Browser, tmp_path: Path) -> None:
+    """Dollars are written as the rest of the program does, marked as estimates, and none is without its exact value."""
+    page, _ = opened(browser, tmp_path, FULL)
+    pairs = page.evaluate(
+        "() => [...document.querySelectorAll('[data-value]')].map(each => [each.dataset.value, each.textContent])"
+    )
+    amounts = [(float(value), text) for value, text in pairs if "$" in text]
+    assert len(amounts) > 300
+    for value, text in amounts:
+        assert dollars(abs(value)).removeprefix("<") in text.replace("-", "")
+    bare = [text for _, text in amounts if not text.startswith("~")]
+    axes = page.locator(".axis [data-value]").all_text_contents()
+    assert sorted(bare) == sorted([*axes, dollars(FULL.checks[0].theirs_usd)])
+    page.evaluate("() => document.querySelectorAll('[data-value]').forEach(each => { each.textContent = 'N'; })")
+    assert not re.search(r"\$\d|\d %|\d (requests|units|tokens|sessions)", page.text_content("body") or "")
+
+
+# -------------------------------------------------------------------------------------------------- look, in a browser
+
+
+CONTRASTS = """() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+  const bright = color => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
+    const linear = value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map(value => linear(value / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ratio = (one, other) => (Math.max(bright(one), bright(other)) + 0.05) / (Math.min(bright(one), bright(other)) + 0.05);
+  const behind = element => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = getComputedStyle(at).backgroundColor;
+      if (color !== "rgba(0, 0, 0, 0)") return color;
+    }
+  };
+  const texts = [...document.querySelectorAll("body *")].filter(each => !each.closest("svg")
+    && [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim()));
+  const tone = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name);
+  const tones = ["light", "standard", "heavy", "unknown", "saved", "lost"];
+  return {
+    text: Math.min(...texts.map(each => ratio(getComputedStyle(each).color, behind(each)))),
+    shapes: Math.min(...tones.map(name => ratio(tone(name), tone("paper")))),
+    steps: [ratio(tone("light"), tone("standard")), ratio(tone("standard"), tone("heavy"))],
+    paper: bright(tone("paper")),
+  };
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_and_shapes_stand_out_in_both_schemes(browser: Browser, tmp_path: Path, scheme: str) -> None:
+    page, complaints = opened(browser, tmp_path, msgspec.structs.replace(FULL, sample=True), scheme)
+    page.evaluate("() => document.querySelectorAll('details').forEach(each => each.open = true)")
+    found = page.evaluate(CONTRASTS)
+    assert found["text"] >= 4.5, "WCAG 2.2 AA, 1.4.3"
+    assert found["shapes"] >= 3, "WCAG 2.2 AA, 1.4.11"
+    assert min(found["steps"]) >= 1.8, "tiers differ in brightness, not in colour alone"
+    assert (found["paper"] > 0.5) == (scheme == "light")
+    assert complaints == []
+
+
+@pytest.mark.parametrize("audit", [FULL, full_audit(days=400, models=60), empty_audit()], ids=["weeks", "year", "nothing"])
+def test_a_phone_scrolls_one_way_only(browser: Browser, tmp_path: Path, audit: Audit) -> None:
+    long = with_strings(audit, lambda text: text * 9, keep=KEPT)
+    page, complaints = opened(browser, tmp_path, long, width=375)
+    page.evaluate("() => document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 375
+    assert complaints == []
+
+
+def test_it_can_be_read_without_seeing_it(browser: Browser, tmp_path: Path) -> None:
+    page, _ = opened(browser, tmp_path, FULL)
+    levels = page.evaluate("() => [...document.querySelectorAll('h1,h2,h3,h4')].map(each => Number(each.tagName[1]))")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    seen = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node["ignored"]]
+    named = {"image", "table", "region", "DisclosureTriangle", "heading", "rowheader", "columnheader"}
+    assert {role for role, _ in seen} >= {
+        "image",
+        "table",
+        "region",
+        "banner",
+        "main",
+        "contentinfo",
+        "rowheader",
+        "columnheader",
+    }
+    assert [role for role, name in seen if role in named and not name.strip()] == []
+    assert len([role for role, _ in seen if role == "image"]) == page.locator("svg").count()
+    assert page.locator("th:not([scope])").count() == 0
+    ids = page.evaluate("() => [...document.querySelectorAll('[id]')].map(each => each.id)")
+    assert len(ids) == len(set(ids))
+
+
+def test_paper_is_light_and_unfolds_what_a_screen_folds(browser: Browser, tmp_path: Path) -> None:
+    page, _ = opened(browser, tmp_path, full_audit(models=20), "dark")
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate(CONTRASTS)["paper"] == 1
+    assert page.locator("#models-more").is_visible()
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+# ------------------------------------------------------------------------------------------------------ without a browser
+
+
+class Parts(HTMLParser):
+    """The elements of a page and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, tuple[str, ...]]] = []
+        self.text: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, tuple(name for name, _ in attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+SMALL = full_audit(days=3)
+ODD = st.text() | st.sampled_from(
+    [
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=y>',
+        "'",
+        "&amp;",
+        "{{ 7 * 7 }}",
+        "]]>",
+        "\udc80",
+        "\x1b[31m",
+        "\u202e",
+        "-->",
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ODD)
+def test_any_string_is_only_ever_text(odd: str) -> None:
+    def numbered(word: str) -> Audit:
+        names: dict[str, str] = {}
+        return with_strings(SMALL, lambda text: names.setdefault(text, f"/x/{word}{len(names)}"), keep=KEPT)
+
+    audit = numbered(odd)
+    page = render_page(audit)
+    page.encode("utf-8")
+    parts = Parts(page)
+    assert parts.tags == Parts(render_page(numbered("plain"))).tags
+    for one in audit.models:
+        assert one_line(one.key) in "".join(parts.text)
+
+
+@pytest.mark.parametrize("audit", [FULL, empty_audit()], ids=["full", "nothing"])
+def test_the_page_needs_nothing_but_itself(audit: Audit) -> None:
+    page = render_page(audit)
+    assert page.startswith("<!DOCTYPE html>\n")
+    assert "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'" in page
+    assert not {"script", "link", "img", "iframe", "a"} & {tag for tag, _ in Parts(page).tags}
+    assert not re.search(r"url\(|@import|https?:", page)
+
+
+def test_a_year_is_small() -> None:
+    assert len(render_page(full_audit(days=366, models=60)).encode()) < 300_000
+
+
+def test_an_anonymous_page_tells_no_path() -> None:
+    page = render_page(msgspec.structs.replace(FULL, anonymous=True, projects=(), top=()))
+    assert "/home/ada" in render_page(FULL)
+    assert "/home/ada" not in page
+    assert "permission denied" not in page
+    assert "Names of projects and paths are left out" in page
+
+
+def test_the_sample_says_so() -> None:
+    assert "invented history" in render_page(msgspec.structs.replace(FULL, sample=True))
+    assert "invented history" not in render_page(FULL)
+
+
+def test_a_machine_without_logs_is_told_where_was_looked() -> None:
+    text = " ".join(Parts(render_page(empty_audit())).text)
+    assert "No history of a coding agent was found" in text
+    assert "/home/ada/.codex/sessions" in text
+    assert "stepdown audit --sample" in text
+    assert "$" not in text
+
+
+def test_what_has_no_price_is_unknown_and_not_nothing() -> None:
+    only = Line(key="acme", units=1, requests=5, unknown=5)
+    page = render_page(
+        msgspec.structs.replace(
+            empty_audit(), first=0.0, last=60.0, total=only, models=(only,), agents=(only,), unknown_models=(only,)
+        )
+    )
+    text = re.sub(r"\s+", " ", " ".join(Parts(page).text))
+    assert "Spent, at API prices unknown" in text
+    assert "there is nothing to draw" in text
+    assert "$0.00" not in text
+
+
+def test_what_was_not_read_is_said() -> None:
+    page = render_page(msgspec.structs.replace(FULL, troubles=(Trouble(what="files <b>nobody</b> could open", count=1234),)))
+    assert "files &lt;b&gt;nobody&lt;/b&gt; could open" in page
+    assert '<span class="n" data-value="1234">1,234</span>' in page
