@@ -37,8 +37,8 @@ _NEAR: Final = 600
 _WRAPPED: Final = re.compile(
     r"<(system-reminder|system_reminder|environment_context|environment_details|user_instructions|INSTRUCTIONS|"
     r"local-command-stdout|local-command-stderr|local-command-caveat|command-message|ide_opened_file|ide_selection|"
-    r"bash-input|bash-stdout|bash-stderr|user-prompt-submit-hook|task-notification|skills_instructions|permissions instructions|"
-    r"turn_aborted|subagent_notification)\b[^>]{0,200}>.*?(?:</\1>|\Z)",
+    r"bash-input|bash-stdout|bash-stderr|user-prompt-submit-hook|task-notification|skills_instructions|"
+    r"permissions instructions|turn_aborted|subagent_notification)\b[^>]{0,200}>.*?(?:</\1>|\Z)",
     re.DOTALL,
 )
 """Parts of a message that an agent wrote into it. One that is not closed goes to the end of the text."""

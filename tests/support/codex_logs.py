@@ -1,10 +1,15 @@
 """Logs as Codex writes them: of now (0.169), of before records of use (0.145), and of before tasks had ids (0.47)."""
 
 import datetime as dt
+import io
 import json
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
+
+from stepdown.sessions.codex_lines import lines
+from stepdown.sessions.codex_reading import Reading
+from stepdown.sessions.records import Log
 
 START: Final = 1_780_000_000.0
 """When the first thread begins, seconds since the epoch: 2026-05-28T20:26:40Z."""
@@ -161,3 +166,48 @@ class Session:
         """The log as it stands in its file."""
         style = style or {"separators": (",", ":"), "ensure_ascii": False}
         return "".join(json.dumps(line, **style) + "\n" for line in self.lines).encode()
+
+
+PATCH: Final = "*** Begin Patch\n*** Add File: docs/a guide.md\n+hello\n*** Update File: src/b.py\n@@\n-x\n+y\n*** End Patch"
+"""Writes two files."""
+RATES: Final[Line] = {"limit_id": "codex", "rate_limit_reached_type": None}
+"""The meters of a plan, without any window."""
+
+
+def a_session(version: str = NOW) -> Session:
+    """Two prompts; the first leads to two calls, two files and two answers."""
+    session = Session(version)
+    session.ask("Add a page about prices").call().answer(1_000, 0, 100, 50, 20).patch(PATCH).answer(1_300, 1_000, 0, 30).done()
+    return session.ask("And translate it").answer(1_500, 1_200, 0, 40).done()
+
+
+def everything(version: str) -> Session:
+    """That, and one of everything else."""
+    session = a_session(version).call("Exit code: 2\nOutput:\n")
+    session.event("exec_command_end", call_id="1", aggregated_output='"type":"token_count"', exit_code=2)
+    session.item("reasoning", summary=[], encrypted_content="x" * 50)
+    session.ask("Go on", mode="plan").answer(90_000, rates={**RATES, "primary": {"used_percent": 5, "window_minutes": 300}})
+    return session.begin().answer(90_600).compact().done().ask("More").answer(3_000)
+
+
+def read(raw: bytes) -> Log:
+    """What is read of a log whose file's name says nothing."""
+    reading = Reading("rollout-of-nobody")
+    for line in lines(io.BytesIO(raw)):
+        reading.take(line)
+    return reading.log()
+
+
+def log_of(session: Session) -> Log:
+    """What is read of it."""
+    return read(session.bytes())
+
+
+def numbers(log: Log) -> list[tuple[int, int, int, int]]:
+    """Input, read, written, output of each request."""
+    return [(one.input, one.cache_read, one.cache_write, one.output) for one in log.requests]
+
+
+def types(log: Log) -> list[tuple[str, str, str]]:
+    """Type, id and origin of each turn."""
+    return [(turn.type, turn.id, turn.origin) for turn in log.turns]

@@ -169,10 +169,7 @@ def _partial(files: Sequence[Log], lost: Iterable[tuple[str, str]], units: Itera
     missing = {(session, one) for session, one in lost if session in counting}
     concerned = {session for session, _ in missing}
     kept = {
-        (work.turn.session, _identity(request))
-        for work in units
-        if work.turn.session in concerned
-        for request in work.requests
+        (work.turn.session, _identity(request)) for work in units if work.turn.session in concerned for request in work.requests
     }
     return frozenset(session for session, _ in missing - kept)
 

@@ -23,6 +23,40 @@ class Unreadable(StepdownError):  # noqa: N818  (a request is unreadable; that i
         self.status = status
 
 
+Speaker = Literal["", "human", "tool", "agent"]
+"""Who spoke last: a person, tools, or the agent to itself (reminders, notices, what it asks for itself)."""
+
+
+class Talk(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request says of the conversation that it goes on with. Texts are bounded, and go no further than the gateway.
+
+    Attributes:
+        last: who spoke last, messages of the role "system" or "developer" left aside; "" where nobody did.
+        words: what a person said last, without what the agent put around it (`stepdown.asks.written_by_a_person`).
+        opening: what a person said first.
+        instructions: how the system prompt begins.
+        asked: the last message of the user as it is, where no person wrote it; an errand says here what it is.
+        turns: how many messages a person wrote.
+        steps: rounds of tools since a person spoke last.
+        errors: of the last tool results, how many in a row are errors.
+        repeats: how many times in a row the same tool was called with the same arguments, up to the last call; 1 is once.
+        planning: whether the agent says that it is in plan mode, since a person spoke last.
+        signers: digests of the thinking blocks that a model signed, in their order (`stepdown.gateway.protocols.signed`).
+    """
+
+    last: Speaker = ""
+    words: str = ""
+    opening: str = ""
+    instructions: str = ""
+    asked: str = ""
+    turns: int = 0
+    steps: int = 0
+    errors: int = 0
+    repeats: int = 0
+    planning: bool = False
+    signers: tuple[int, ...] = ()
+
+
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """A request as far as routing has to know it. The prompt itself is not in it.
 
@@ -40,6 +74,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         tools: how many tools it offers.
         spans: per top-level key, where its value stands in the body: first byte and one past the last.
         session: the client's own id of the conversation; "" where it names none.
+        talk: what it says of the conversation.
     """
 
     model: str
@@ -54,6 +89,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     tools: int = 0
     spans: Mapping[str, tuple[int, int]] = {}
     session: str = ""
+    talk: Talk = Talk()
 
 
 class Reader(Protocol):

@@ -255,7 +255,7 @@ class Reading:
         return self._open
 
     def _item(self, payload: dict[str, Any], raw: bytes) -> None:
-        kind = payload.get("type")
+        kind = str(payload.get("type"))
         if kind in CALLS:
             turn = self._turns[self._touched()]
             turn.calls += 1
@@ -303,7 +303,7 @@ class Reading:
         self._newest, self._fresh = None, True
 
     def _aborted(self, payload: dict[str, Any]) -> None:
-        if payload.get("reason") in _STOPPED:
+        if str(payload.get("reason")) in _STOPPED:
             self._end("stopped")
 
     def _complete(self, payload: dict[str, Any]) -> None:
