@@ -1,4 +1,4 @@
-"""What a request is for, as far as nobody declared it (SPEC section 12): a person's turn, a sub-agent, an errand, a plan's unit. Pure."""
+"""What a request is for, where nobody declared it (SPEC 12): a person's turn, a sub-agent, an errand, a plan's unit. Pure."""
 
 from typing import Literal
 
