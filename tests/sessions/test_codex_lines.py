@@ -67,6 +67,14 @@ def test_lines_that_are_no_lines_are_counted_and_the_rest_is_read() -> None:
     assert log.requests == log_of(a_session()).requests
 
 
+def test_a_line_that_is_nested_without_end_is_counted() -> None:
+    deep = b"[" * 200_000 + b"]" * 200_000
+    for kind, key in ((b"token_count", b"info"), (b"user_message", b"message")):
+        head = b'{"timestamp":"2026-05-28T20:27:00.000Z","type":"event_msg","payload":{"type":"' + kind + b'","' + key + b'":'
+        log = read(Session().ask("One").answer(1_000).bytes() + head + deep + b"}}\n")
+        assert (len(log.requests), log.troubles) == (1, {NOT_JSON: 1})
+
+
 def test_a_line_that_is_too_long_is_passed_over_without_being_held() -> None:
     raw = b'{"type":"a"}\n' + b"x" * 700_000 + b"\n" + b'{"type":"b"}\n' + b"y" * 50
     assert list(lines(io.BytesIO(raw), longest=40)) == [b'{"type":"a"}\n', None, b'{"type":"b"}\n', None]

@@ -71,14 +71,24 @@ class Used(msgspec.Struct, frozen=True, gc=False):
     reasoning: int = msgspec.field(default=0, name="reasoning_output_tokens")
 
     def __sub__(self, other: Self) -> "Used":
-        mine, its = msgspec.structs.astuple(self), msgspec.structs.astuple(other)
-        return Used(*[one - another for one, another in zip(mine, its, strict=True)])
+        return Used(
+            self.input - other.input,
+            self.cached - other.cached,
+            self.written - other.written,
+            self.output - other.output,
+            self.reasoning - other.reasoning,
+        )
 
     @property
     def is_possible(self) -> bool:
         """Whether no kind is negative or beyond any real one, and no part larger than its whole."""
-        kinds = msgspec.structs.astuple(self)
-        return min(kinds) >= 0 and max(kinds) <= LARGEST_COUNT and self.cached + self.written <= self.input
+        return (
+            self.cached >= 0
+            and self.written >= 0
+            and self.cached + self.written <= self.input <= LARGEST_COUNT
+            and 0 <= self.output <= LARGEST_COUNT
+            and 0 <= self.reasoning <= LARGEST_COUNT
+        )
 
     @property
     def tokens(self) -> Tokens:
@@ -161,7 +171,7 @@ def stamped(line: bytes) -> tuple[str, Count] | None:
     """The time and content of a ``token_count`` as Codex writes it; None where it is written otherwise."""
     try:
         said = _COUNT_LINE.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # a ValidationError is a DecodeError
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # a ValidationError is a DecodeError
         return None
     info = said.payload.info
     if info is not None and not all(one is None or one.is_possible for one in (info.total_token_usage, info.last_token_usage)):

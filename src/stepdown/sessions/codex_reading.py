@@ -58,10 +58,8 @@ class Reading:
         self._turns: list[Opened] = []
         self._open: int | None = None
         self._open_task = ""
-        self._untouched = False
-        """Whether nothing has come of the open turn yet."""
-        self._newest: int | None = None
-        """The position of the newest answer, if nothing but accounts of it came since."""
+        self._untouched = False  # nothing has come of the open turn yet
+        self._newest: int | None = None  # the position of the newest answer, if nothing but accounts of it came since
         self._fresh = False
         self._unwrapped = False
         self._repeated = b""
