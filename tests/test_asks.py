@@ -34,7 +34,16 @@ def test_headings_as_gsd_writes_them(heading: str, kind: str, unit_id: str, titl
 
 
 @pytest.mark.parametrize(
-    "text", ["", "## UNIT:", "## UNIT: Bake A Cake T01", "The UNIT: Execute Task T01", "# UNITS: Execute Task"]
+    "text",
+    [
+        "",
+        "## UNIT:",
+        "## UNIT: Bake A Cake T01",
+        "The UNIT: Execute Task T01",
+        "# UNITS: Execute Task",
+        "## UNIT: Discuss the takeover of acme",
+        "## UNIT: Hook Review my secret customer acme S01",
+    ],
 )
 def test_what_names_no_unit(text: str) -> None:
     assert named_unit(text) is None

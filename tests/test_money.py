@@ -33,6 +33,7 @@ def test_dollars(amount: float | None, shown: str) -> None:
 
 def test_an_estimate_is_marked_and_the_unknown_stays_unknown() -> None:
     assert (dollars(1.84, estimated=True), dollars(None, estimated=True)) == ("~$1.84", "unknown")
+    assert dollars(-0.12, estimated=True) == "-~$0.12"
 
 
 @settings(deadline=None)

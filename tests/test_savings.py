@@ -23,6 +23,7 @@ def record(
     pattern: str = "",
     cause: str = "first",
     run: str = "",
+    loss: float = 0.0,
 ) -> Record:
     return Record(
         id=number,
@@ -38,7 +39,7 @@ def record(
             run=run,
             started=float(number),
         ),
-        outcome=Outcome(failure=failure, cost_usd=cost, ceiling_cost_usd=ceiling, finished=number + 0.5),
+        outcome=Outcome(failure=failure, cost_usd=cost, ceiling_cost_usd=ceiling, cache_loss_usd=loss, finished=number + 0.5),
     )
 
 
@@ -82,12 +83,24 @@ def test_the_ceiling_is_not_charged_for_a_cheap_models_rambling() -> None:
 
 
 def test_what_went_into_writing_caches_anew_is_told_apart() -> None:
-    attempts = [record(1, cost=0.25, ceiling=1.0, failure="quality"), record(2, cost=0.5, ceiling=1.0)]
-    saved = savings(attempts, cache_losses={1: 0.0625, 2: 0.125})
-    assert split(saved) == (0.625, 0.1875, 0.1875, 0.25)
-    assert savings(attempts).net_usd == saved.net_usd
+    attempts = [
+        record(1, cost=0.25, ceiling=1.0, failure="quality", loss=0.0625),
+        record(2, cost=0.5, ceiling=2.0, loss=0.125),
+    ]
+    assert split(savings(attempts)) == (1.625, 0.1875, 0.1875, 1.25)
     # A loss cannot be more than what was paid.
-    assert split(savings(attempts, cache_losses={2: 7.0})) == (1.0, 0.25, 0.5, 0.25)
+    assert split(savings([record(1, cost=0.5, ceiling=1.0, loss=7.0)])) == (1.0, 0.0, 0.5, 0.5)
+    assert split(savings([record(1, cost=0.0, ceiling=1.0, loss=7.0)])) == (1.0, 0.0, 0.0, 1.0)
+
+
+def test_going_back_to_the_ceiling_costs_its_cache() -> None:
+    """The unit ran on its ceiling, but the one before it did not, and the ceiling's cache had gone cold."""
+    back = record(1, cost=1.0, ceiling=0.75, downgraded=False, loss=0.25)
+    assert split(savings([back])) == (0.0, 0.0, 0.25, -0.25)
+    assert (savings([back]).downgraded, savings([back]).counterfactual_usd) == (0, 0.75)
+    failed = record(0, cost=0.125, ceiling=0.5, failure="quality")
+    assert split(savings([failed, back])) == (0.0, 0.125, 0.25, -0.375)
+    assert split(savings([failed, record(1, cost=1.0, downgraded=False, loss=0.25)])) == (0.0, 0.125, 0.25, -0.375)
 
 
 def test_a_unit_on_its_ceiling_stands_on_both_sides() -> None:
@@ -233,24 +246,29 @@ attempts_lists = st.lists(
         failure=st.sampled_from([None, "quality", "cancelled"]),
         cause=st.sampled_from(["first", "step up", "configured", "fallback"]),
         run=st.sampled_from(["a", "b"]),
+        loss=st.just(0.0) | st.floats(0, 60),
     ),
     max_size=12,
     unique_by=lambda one: one.id,
 )
 
 
+def without_loss(one: Record) -> Record:
+    ended = one.outcome and msgspec.structs.replace(one.outcome, cache_loss_usd=0.0)
+    return msgspec.structs.replace(one, outcome=ended)
+
+
 @settings(deadline=None)
-@given(
-    records=attempts_lists, losses=st.dictionaries(st.integers(1, 50), st.floats(-1, 60)), learned=st.none() | st.floats(0, 50)
-)
-def test_the_split_always_adds_up(records: list[Record], losses: dict[int, float], learned: float | None) -> None:
+@given(records=attempts_lists, learned=st.none() | st.floats(0, 50))
+def test_the_split_always_adds_up(records: list[Record], learned: float | None) -> None:
     costs = {} if learned is None else {("execute-task", CEILING): learned}
-    saved = savings(records, learned=costs, cache_losses=losses)
+    saved = savings(records, learned=costs)
     assert saved.net_usd == pytest.approx(saved.counterfactual_usd - saved.spent_usd, abs=1e-6)
     assert saved.failed_usd >= -1e-9
     assert saved.downgraded >= saved.escalated >= saved.rescued
     assert saved.cache_usd >= 0
-    assert saved.net_usd <= savings(records, cache_losses=losses).net_usd + 1e-6
+    assert saved.net_usd <= savings(records).net_usd + 1e-6
+    assert saved.net_usd <= savings(map(without_loss, records), learned=costs).net_usd + 1e-6
     each = sum((one for runs in savings_by_run(records, learned=costs).values() for one in runs), Savings())
     assert each.net_usd <= savings(records).net_usd + 1e-6
     assert (each.runs, each.unknown, each.running) == (saved.runs, saved.unknown, saved.running)

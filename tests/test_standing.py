@@ -13,6 +13,8 @@ from stepdown.standing import Standing, stood_down
 DOCS = "execute-task:docs"
 CEILING = Savings(runs=1, spent_usd=2.0, counterfactual_usd=2.0)
 FREE_OF_PRICE = Savings(unknown=1)
+COLD = Savings(runs=1, spent_usd=2.0, counterfactual_usd=1.9, cache_usd=0.1)
+"""On the ceiling, whose cache routing had made cold."""
 UNKNOWN = Savings(unknown=1, downgraded=1)
 RUNNING = Savings(running=1)
 
@@ -65,6 +67,14 @@ def test_only_the_newest_runs_count() -> None:
     standing = judged([*[down(-0.5)] * 50, *[down(9.0)] * 500])
     assert standing is not None
     assert standing.units == 50
+
+
+def test_caches_that_have_to_be_written_anew_are_losses_wherever_the_unit_ran() -> None:
+    going_and_coming = [COLD, down(0.05)] * 12
+    standing = judged(going_and_coming)
+    assert standing is not None
+    assert (standing.units, round(standing.lost_usd, 9)) == (24, 0.6)
+    assert judged([CEILING, down(0.05)] * 12) is None
 
 
 def test_units_on_the_ceiling_roll_the_losses_out_until_it_tries_again() -> None:

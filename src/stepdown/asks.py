@@ -25,23 +25,25 @@ COMMIT: Final = "hook/commit-message"
 """The type of an agent's wording of a commit."""
 
 _LOOKED_AT: Final = 20_000
+_READ: Final = 200_000
+"""Characters of a message that are read to find what a person wrote: agents put tens of thousands before it."""
 _HEADING: Final = re.compile(r"^#{1,3} UNIT: (?P<name>[^\n]{1,400})", re.MULTILINE)
 _TYPES: Final = {kind.replace("-", " "): kind for kind in KNOWN_TYPES}
-_FAMILY: Final = re.compile(r"(?:(hook|subagent)|(discuss)) ([a-z][a-z ]{0,60}?)(?= [mst]\d|[^a-z ]|\s*$)")
-"""The types whose names go on: ``Hook Review S01`` is ``hook/review``."""
+_FAMILY: Final = re.compile(r"(?:(hook|subagent) ([a-z]{1,20}(?: [a-z]{1,20})?)|(discuss) (milestone|slice))(?= [mst]\d|\s*$)")
+"""The types whose names go on: ``Hook Review S01`` is ``hook/review``. Two words at most, since it is a name and no prompt."""
 _PART: Final = re.compile(r"\b([MST]\d{2,4})\b")
 _WHOLE_ID: Final = re.compile(r"\bM\d{2,4}(?:/S\d{2,4})?(?:/T\d{2,4})?\b")
 _NEAR: Final = 600
 """Characters below a heading in which the unit's whole id is looked for."""
 
-_WRAPPED: Final = re.compile(
+_OPENS: Final = re.compile(
     r"<(system-reminder|system_reminder|environment_context|environment_details|user_instructions|INSTRUCTIONS|"
-    r"local-command-stdout|local-command-stderr|local-command-caveat|command-message|ide_opened_file|ide_selection|"
-    r"bash-input|bash-stdout|bash-stderr|user-prompt-submit-hook|task-notification|skills_instructions|"
-    r"permissions instructions|turn_aborted|subagent_notification)\b[^>]{0,200}>.*?(?:</\1>|\Z)",
-    re.DOTALL,
+    r"local-command-stdout|local-command-stderr|local-command-caveat|command-message|command-name|ide_opened_file|"
+    r"ide_selection|bash-input|bash-stdout|bash-stderr|user-prompt-submit-hook|task-notification|skills_instructions|"
+    r"permissions instructions|turn_aborted|subagent_notification|collaboration_mode|user_shell_command|hook_prompt)"
+    r"\b[^>]{0,200}>"
 )
-"""Parts of a message that an agent wrote into it. One that is not closed goes to the end of the text."""
+"""Where a part of a message begins that an agent wrote into it. One that is not closed goes to the end of the text."""
 _ARGUMENTS: Final = re.compile(r"<command-args>(.*?)</command-args>", re.DOTALL)
 _NOTICES: Final = (
     "[SYSTEM NOTIFICATION - NOT USER INPUT]",
@@ -50,14 +52,59 @@ _NOTICES: Final = (
     "This session is being continued from a previous conversation",
     "# AGENTS.md instructions for",
     "Stop hook feedback",
+    "Base directory for this skill:",
+    # Codex, after a compaction
+    "Another language model started to solve this problem",
+    # Qwen Code, and Gemini CLI before it
+    "This is the Qwen Code. We are setting up the context",
+    "This is the Gemini CLI. We are setting up the context",
+    # aider
+    "I have *added these files to the chat*",
+    "These files have been *added these files to the chat*",
+    "I am not sharing any files that you can edit yet",
+    "I am not sharing the full contents of any files",
+    "Don't try and edit any existing code without asking me",
+    "Here are summaries of some files present in my git repository",
+    "I am working with you on code in a git repository",
+    "Here are some READ ONLY files",
+    "# Fix any errors below, if possible",
+    "The LLM did not conform to the edit format",
+    # mini-swe-agent, PydanticAI
+    "<returncode>",
+    "Validation feedback:",
 )
 """Beginnings of whole messages that no person wrote."""
+_EXAMPLES_END: Final = "I switched to a new code base. Please don't consider the above files"
+"""How aider ends the conversation that it makes up as an example."""
+_RULES: Final = (
+    "# *SEARCH/REPLACE block* Rules:",
+    "# File editing rules:",
+    "# V4A Diff Format Rules:",
+    "To suggest changes to a file you MUST return the entire content",
+    "ONLY return code using the `",
+    "NEVER RETURN CODE!",
+)
+"""Lines with which aider's rules begin, which it writes below its user's words."""
+_PLAN_BEGINS: Final = (
+    "Plan mode is active",
+    "Plan mode still active",
+    "Re-entering Plan Mode",
+    "Plan Mode - System Reminder",
+    "# Plan Mode (Conversational)",
+)
+_PLAN_ENDS: Final = ("Exited Plan Mode", "operational mode has changed from plan to build", "# Collaboration Mode: Default")
+_BILLING: Final = "x-anthropic-billing-header"
+_SUBAGENT: Final = "cc_is_subagent=true"
 _COMPACTING: Final = (
     "CRITICAL: Respond with TEXT ONLY",
     "Your task is to create a detailed summary of the conversation",
     "You are performing a CONTEXT CHECKPOINT COMPACTION",
     "Provide a detailed prompt for continuing our conversation",
-    "Provide a detailed summary",
+    "Provide a detailed but concise summary of our conversation",
+    "You are a context summarization assistant",
+    "You are the component that summarizes internal chat history",
+    "You are an anchored context summarization assistant",
+    "*Briefly* summarize this partial conversation about programming",
 )
 _ERRANDS: Final = (
     (COMPACTION, _COMPACTING),
@@ -70,24 +117,78 @@ _ERRANDS: Final = (
             "Please write a 5-10 word title",
             "Summarize this coding conversation in under 50 characters",
             "Generate a concise, sentence-case title",
+            "You are naming a coding session",
+            "Generate a short kebab-case name",
         ),
     ),
     (COMMIT, ("You are an expert software engineer that generates concise, one-line Git commit messages",)),
-    (MEMORY, ("You are now acting as the memory extraction subagent",)),
+    (
+        MEMORY,
+        (
+            "You are now acting as the memory extraction subagent",
+            "You are now acting as the managed memory extraction subagent",
+        ),
+    ),
 )
 
 
 def written_by_a_person(text: str) -> str:
     """What of a user's message a person wrote, without what the agent put around it; "" where nobody did."""
-    text = text[:_LOOKED_AT].strip()
+    text = text[:_READ].strip()
     if text.startswith(_NOTICES):
         return ""
     if "<" in text:
         arguments = _ARGUMENTS.search(text)
         if arguments is not None and "<command-name>" in text:
-            return arguments[1].strip()
-        text = _WRAPPED.sub("", text).strip()
-    return "" if text.startswith(_NOTICES) else text
+            return arguments[1].strip()[:_LOOKED_AT]
+        text = _unwrapped(text).strip()
+        if text.startswith(_NOTICES):
+            return ""
+    text = text[:_LOOKED_AT]
+    for rules in _RULES:
+        below = f"\n{text}".find(f"\n{rules}") if rules in text else -1
+        text = text if below < 0 else text[:below]
+    return "" if is_example(text) else text.strip()
+
+
+def _unwrapped(text: str) -> str:
+    """A text without the parts that an agent wrote into it."""
+    kept: list[str] = []
+    at = 0
+    while (opens := _OPENS.search(text, at)) is not None:
+        kept.append(text[at : opens.start()])
+        closing = f"</{opens[1]}>"
+        end = text.find(closing, opens.end())
+        at = len(text) if end < 0 else end + len(closing)
+    kept.append(text[at:])
+    return "".join(kept)
+
+
+def is_example(text: str) -> bool:
+    """Whether a message says that those before it were an example, and nobody's."""
+    return text.startswith(_EXAMPLES_END)
+
+
+def plan_mode(text: str) -> bool | None:
+    """Whether the agent says that it is in plan mode, or that it has left it; None where it says neither.
+
+    Args:
+        text: what the agent wrote, a person's words aside.
+    """
+    begins = max(text.rfind(mark) for mark in _PLAN_BEGINS)
+    ends = max(text.rfind(mark) for mark in _PLAN_ENDS)
+    return None if begins == ends else begins > ends
+
+
+def lasting(text: str) -> tuple[str, bool]:
+    """What of a system prompt stays the same within a conversation, and whether it is marked as a sub-agent's.
+
+    Claude Code says at its beginning how it is billed; a part of that changes with every turn.
+    """
+    if not text.startswith(_BILLING):
+        return text, False
+    line, _, rest = text.partition("\n")
+    return rest, _SUBAGENT in line
 
 
 def errand(text: str) -> str:
@@ -128,8 +229,7 @@ def _of_family(name: str) -> str:
     found = _FAMILY.match(name)
     if found is None:
         return ""
-    rest = found[3].strip().replace(" ", "-")
-    return f"{found[1]}/{rest}" if found[1] else f"discuss-{rest}"
+    return f"{found[1]}/{found[2].replace(' ', '-')}" if found[1] else f"{found[3]}-{found[4]}"
 
 
 def signals_of(text: str, policy: Policy, unit: Unit | None = None) -> Signals:

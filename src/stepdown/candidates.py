@@ -298,6 +298,24 @@ def _considered(offers: Iterable[Offer], chosen: Offer | None, ceiling: Ceiling,
             yield offer.candidate(taken=False, why=f"fits, but {ceiling.model.id} was kept")
 
 
+def chain(model: Model | None, ceiling: Ceiling | None) -> tuple[str, ...]:
+    """Chosen, configured fallbacks, configured primary: provider-qualified, without duplicates."""
+    models = [] if model is None else [model]
+    if ceiling is not None:
+        models += [*ceiling.fallbacks, ceiling.model]
+    return tuple(dict.fromkeys(entry.ref for entry in models))
+
+
+def nothing_below(tier: Tier, quote: Quote, ceiling: Ceiling) -> tuple[str, str]:
+    """Why nothing below the ceiling could be taken for work on `tier`: the code and the sentence."""
+    top = ceiling.model
+    if top.tier is not None and tier >= top.tier:
+        return "at ceiling", f"that is the tier of {top.id}, the ceiling"
+    if not quote.offers:
+        return "no cheaper model", f"no model below {top.id} takes part"
+    return "none fits", f"nothing below {top.id} can be used: {quote.offers[0].model.id} {quote.offers[0].misfit}"
+
+
 def _obstacle(model: Model, ref: str, context: Context) -> str:
     if ref in context.blocked:
         return f"blocked: {context.blocked[ref]}"

@@ -59,6 +59,26 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
 
 
+class Ongoing(msgspec.Struct, frozen=True, kw_only=True):
+    """How a conversation stands that a unit goes on with (SPEC 12).
+
+    Attributes:
+        holder: provider-qualified, who answered last.
+        cached: tokens of the conversation in the holder's cache.
+        warm: per provider-qualified model, tokens of it in that one's cache.
+        fresh: tokens that each request adds to the prompt.
+        output: tokens of an answer.
+        hour: whether what is written into caches is kept for an hour, which costs more.
+    """
+
+    holder: str
+    cached: int = 0
+    warm: Mapping[str, int] = {}
+    fresh: int = 0
+    output: int = 0
+    hour: bool = False
+
+
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
     """What the work asks of a model (SPEC 6).
 
@@ -95,6 +115,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         pin: a model or a tier the user pinned for this unit; "" takes the preferences' pin.
         needs: what the work asks of a model; None estimates it from the expected tokens.
         pace: pacing's price on a dollar (λ of SPEC 7), 0 or more.
+        ongoing: the conversation that the unit goes on with; None where it begins one, or is none.
     """
 
     now: float = 0.0
@@ -111,6 +132,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     pin: str = ""
     needs: Needs | None = None
     pace: float = 0.0
+    ongoing: Ongoing | None = None
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,7 +172,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         ceiling_origin: which setting named it: ``models.execution``.
         downgraded: whether routing chose a lower or cheaper model than the ceiling.
         unchanged: why routing changed nothing: ``disabled``, ``pinned``, ``hook``, ``no ceiling``, ``unknown model``,
-            ``at ceiling``, ``no cheaper model``, ``none fits``, ``stood down``; "" where it did.
+            ``at ceiling``, ``no cheaper model``, ``none fits``, ``stood down``, ``switching`` (leaving the conversation's
+            model would not pay); "" where it did.
         reason: one line in plain words.
         steps: what each step of the pipeline that mattered said, in order.
         fallbacks: the chain of SPEC 5: chosen, configured fallbacks, configured primary; provider-qualified.

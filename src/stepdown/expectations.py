@@ -94,6 +94,16 @@ class Expectations:
             known = self._known[key] = self._work_out(unit_type, tier, ref)
         return known
 
+    def requests(self, unit_type: str) -> float | None:
+        """How many requests a unit of this type takes, by the ledger; None where it has seen too few of them."""
+        base = self._base(unit_type)
+        return None if base is None else base.requests
+
+    def _base(self, unit_type: str) -> Expectation | None:
+        if unit_type not in self._bases:
+            self._bases[unit_type] = _pool([one for (name, _), one in self.source.items() if name == unit_type], self._policy)
+        return self._bases[unit_type]
+
     def _work_out(self, unit_type: str, tier: Tier, ref: str) -> Expected:
         measured = self.source.get((unit_type, ref))
         if measured is not None and measured.units >= self._policy.expectation_minimum and measured.tokens.total > 0:
@@ -108,9 +118,7 @@ class Expectations:
     def _estimate(self, unit_type: str, tier: Tier, ratio: float) -> Expected:
         policy = self._policy
         row = default(unit_type)
-        if unit_type not in self._bases:
-            self._bases[unit_type] = _pool([one for (name, _), one in self.source.items() if name == unit_type], policy)
-        base = self._bases[unit_type]
+        base = self._base(unit_type)
         if base is not None:
             # As it is, whatever the tier: a measured model's mean, which this is compared with, is over all its units too.
             requests = base.requests or row.requests or 1.0

@@ -7,7 +7,7 @@ _NOTHING = 1e-9
 
 
 def dollars(amount: float | None, *, estimated: bool = False) -> str:
-    """``$1.84``, ``$0.0042``, ``$1,234.50``, ``-$0.12``, ``~$1.84`` for an estimate, ``unknown`` for None.
+    """``$1.84``, ``$0.0042``, ``$1,234.50``, ``-$0.12``, ``~$1.84`` and ``-~$1.84`` for an estimate, ``unknown`` for None.
 
     Below ten cents two significant digits are kept, so that a cheap unit does not look free; below a ten-thousandth of a cent
     it says ``<$0.000001``.
@@ -22,7 +22,7 @@ def dollars(amount: float | None, *, estimated: bool = False) -> str:
     if size < 1e-6:
         return f"{mark}<$0.000001" if not sign else f"{mark}>-$0.000001"
     digits = 2 if size >= 0.0995 else min(6, 1 - math.floor(math.log10(size)))
-    return f"{mark}{sign}${size:,.{digits}f}"
+    return f"{sign}{mark}${size:,.{digits}f}"
 
 
 def count(number: float) -> str:

@@ -74,6 +74,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         hard_failure_standard: the same of standard models. Likewise.
         switch_returns: the chance that a conversation that was moved to a cheaper model goes back to its own while that one's
             cache is still warm. Ours: one turn in five is heavy in recorded projects (`python -m bench.claim`).
+        turn_requests: how many requests a unit in the middle of a conversation is expected to take, before the ledger knows.
+            On the careful side: expecting too few costs little, too many up to 4 % (`python -m bench.switching`).
+        stumble_errors: a unit whose last tool results are errors, so many in a row, is raised for its rest. Ours.
         cache_seconds: how long a provider keeps a cached prompt that nobody reads. Anthropic's default.
         cache_seconds_long: the same where an hour was asked for.
         seen_heavy_requests: a unit that took at least so many requests was heavy work, seen afterwards. The 90th percentile of
@@ -140,6 +143,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     hard_failure_light: float = 0.38
     hard_failure_standard: float = 0.3
     switch_returns: float = 0.2
+    turn_requests: float = 4.0
+    stumble_errors: int = 4
     cache_seconds: float = 300.0
     cache_seconds_long: float = 3600.0
     seen_heavy_requests: int = 80

@@ -10,7 +10,7 @@ import msgspec
 
 from stepdown import balance
 from stepdown.budget import exhausted, fullest, pressure
-from stepdown.candidates import Ceiling, Market, Offer, Quote, Work
+from stepdown.candidates import Ceiling, Market, Offer, Work, chain, nothing_below
 from stepdown.catalog import Catalog, Model
 from stepdown.classify import classify, pattern
 from stepdown.decision import Candidate, Classification, Context, Decision, Needs
@@ -21,6 +21,7 @@ from stepdown.money import dollars
 from stepdown.odds import Odds
 from stepdown.preferences.schema import ModelChoice, Preferences
 from stepdown.signals import introspect
+from stepdown.switching import leave
 from stepdown.units import TIERS, Tier, Unit, type_defaults
 
 NOTHING_KNOWN = Context()
@@ -230,14 +231,40 @@ class Router:
         quote = self._market.quote(case.tier, work, ceiling)
         chosen = quote.chosen
         if chosen is None:
-            return self._unchanged(case, *_nothing_below(case, quote, ceiling), considered=quote.candidates)
+            return self._unchanged(case, *nothing_below(case.tier, quote, ceiling), considered=quote.candidates)
         own = self._market.offer(ceiling.model, work)
         if not case.forced and chosen.total is not None and own.total is not None and chosen.total >= own.total:
             costs = f"({dollars(chosen.total)}, the ceiling {dollars(own.total)})"
             why = f"with its expected failures {chosen.model.id} would be no cheaper {costs}"
             kept = tuple(msgspec.structs.replace(candidate, taken=False) for candidate in quote.candidates)
             return self._unchanged(case, "stood down", why, considered=kept)
-        return self._decision(case, chosen.model, considered=quote.candidates, chosen=chosen)
+        return self._stay(case, chosen, ceiling) or self._decision(
+            case, chosen.model, considered=quote.candidates, chosen=chosen
+        )
+
+    def _stay(self, case: Case, chosen: Offer, ceiling: Ceiling) -> Decision | None:
+        """In the middle of a conversation: its own model, where leaving it for the chosen one would not pay (SPEC 12)."""
+        ongoing = case.context.ongoing
+        here = self.catalog.find_ref(ongoing.holder) if ongoing is not None and ongoing.cached else None
+        if ongoing is None or here is None or here.ref == chosen.ref or case.context.retry is not None:
+            return None
+        work = self._work(case)
+        own = self._market.offer(here, work)
+        top = ceiling.model
+        if own.misfit or here.tier is None or here.tier < case.tier:
+            return None  # it cannot take this turn, or is too weak for it
+        if here.ref != top.ref and (here.tier > (top.tier or here.tier) or (own.cost or 0.0) > (work.ceiling_cost or 0.0)):
+            return None  # the user has chosen something cheaper meanwhile
+        turns = work.expectations.requests(case.unit.type) or self.policy.turn_requests
+        failing = work.failing[(chosen.model.tier or case.tier).rank]
+        found = leave(here, chosen.model, ongoing, turns=turns, failing=failing, policy=self.policy)
+        if found is None or found.pays:
+            case.steps += [] if found is None else [f"leaving {here.id} pays: {found}"]
+            return None
+        why = f"leaving {here.id} for {chosen.model.id} would not pay: {found}"
+        if here.ref == top.ref:
+            return self._unchanged(case, "switching", why)
+        return self._decision(case, here, why=why, chosen=own)
 
     # What the steps share.
 
@@ -363,7 +390,7 @@ class Router:
             unchanged=unchanged,
             reason="; ".join(filter(None, (case.nature.reason, *case.steps, why))),
             steps=(case.nature.reason, *case.steps, *((why,) if why else ())),
-            fallbacks=_chain(model, ceiling),
+            fallbacks=chain(model, ceiling),
             expected_cost=cost,
             expected_total=total,
             ceiling_cost=work.ceiling_cost,
@@ -376,21 +403,3 @@ class Router:
 
 
 _TIER_NAMES = frozenset(tier.value for tier in TIERS)
-
-
-def _chain(model: Model | None, ceiling: Ceiling | None) -> tuple[str, ...]:
-    """Chosen, configured fallbacks, configured primary: provider-qualified, without duplicates."""
-    models = [] if model is None else [model]
-    if ceiling is not None:
-        models += [*ceiling.fallbacks, ceiling.model]
-    return tuple(dict.fromkeys(entry.ref for entry in models))
-
-
-def _nothing_below(case: Case, quote: Quote, ceiling: Ceiling) -> tuple[str, str]:
-    """Why nothing below the ceiling could be taken: the code and the sentence."""
-    top = ceiling.model
-    if top.tier is not None and case.tier >= top.tier:
-        return "at ceiling", f"that is the tier of {top.id}, the ceiling"
-    if not quote.offers:
-        return "no cheaper model", f"no model below {top.id} takes part"
-    return "none fits", f"nothing below {top.id} can be used: {quote.offers[0].model.id} {quote.offers[0].misfit}"

@@ -62,7 +62,6 @@ def savings(
     records: "Iterable[Record]",
     *,
     learned: Mapping[tuple[str, str], float] | None = None,
-    cache_losses: Mapping[int, float] | None = None,
 ) -> Savings:
     """What routing saved over these attempts.
 
@@ -72,15 +71,17 @@ def savings(
     sides, as do runs in which routing changed nothing. A downgraded run that never succeeded saved nothing: what its lower
     attempts cost is lost.
 
+    What an attempt paid to write caches anew (`Outcome.cache_loss_usd`) stands on one side alone, also where it ran on the
+    ceiling: without routing the ceiling would have had them.
+
     Args:
         records: attempts, in any order; of all the units they belong to, none may be left out.
         learned: per (unit type, provider-qualified ceiling), US dollars that such a unit costs on it by its learned tokens.
-        cache_losses: per `Record.id`, US dollars of that attempt's cost that went into writing caches anew.
     """
     caps = {key: partial(min, cost) for key, cost in (learned or {}).items()}
     total = Savings()
     for run in runs(records):
-        total += _of_run(run, caps, cache_losses or {})
+        total += _of_run(run, caps)
     return total
 
 
@@ -107,7 +108,6 @@ def savings_by_run(
     records: "Iterable[Record]",
     *,
     learned: Mapping[tuple[str, str], float] | None = None,
-    cache_losses: Mapping[int, float] | None = None,
 ) -> dict[str, list[Savings]]:
     """The same per pattern and run, the newest run first: what standing down is decided by (`stepdown.standing`).
 
@@ -120,7 +120,7 @@ def savings_by_run(
     each = sorted(runs(records), key=lambda run: (run[-1].attempt.started, run[-1].id), reverse=True)
     patterns: defaultdict[str, list[Savings]] = defaultdict(list)
     for run in each:
-        patterns[run[0].attempt.pattern or run[0].attempt.unit_type].append(_of_run(run, caps, cache_losses or {}))
+        patterns[run[0].attempt.pattern or run[0].attempt.unit_type].append(_of_run(run, caps))
     return dict(patterns)
 
 
@@ -161,7 +161,7 @@ _STEPS_UP: Final = frozenset({"step up", "configured"})
 """Causes of an attempt that answers a quality failure (`Attempt.cause`)."""
 
 
-def _of_run(run: "Sequence[Record]", capped: _Caps, cache_losses: Mapping[int, float]) -> Savings:
+def _of_run(run: "Sequence[Record]", capped: _Caps) -> Savings:
     outcomes = [record.outcome for record in run if record.outcome is not None]
     if len(outcomes) < len(run):
         return Savings(running=1)
@@ -172,12 +172,13 @@ def _of_run(run: "Sequence[Record]", capped: _Caps, cache_losses: Mapping[int, f
     if len(costs) < len(run):
         return msgspec.structs.replace(base, unknown=1)
     spent = sum(costs)
+    losses = [_cache_loss(outcome) for outcome in outcomes]
     if not downgraded:
-        return msgspec.structs.replace(base, runs=1, spent_usd=spent, counterfactual_usd=spent)
-    counterfactual = _counterfactual(run, outcomes[-1], costs, capped)
+        lost = sum(losses)
+        return msgspec.structs.replace(base, runs=1, spent_usd=spent, counterfactual_usd=spent - lost, cache_usd=lost)
+    counterfactual = _counterfactual(run, outcomes[-1], [cost - loss for cost, loss in zip(costs, losses, strict=True)], capped)
     if counterfactual is None:
         return msgspec.structs.replace(base, unknown=1)
-    losses = [min(cost, max(0.0, cache_losses.get(record.id, 0.0))) for record, cost in zip(run, costs, strict=True)]
     failed = sum(cost - loss for record, cost, loss in zip(run, costs, losses, strict=True) if _is_lost(record))
     return msgspec.structs.replace(
         base,
@@ -206,8 +207,20 @@ def _is_lost(record: "Record") -> bool:
     return record.attempt.downgraded and record.outcome is not None and record.outcome.failure is not None
 
 
+def _cache_loss(outcome: "Outcome") -> float:
+    """What of its cost went into writing caches anew; never more than that cost."""
+    return min(outcome.cost_usd or 0.0, outcome.cache_loss_usd)
+
+
 def _counterfactual(run: "Sequence[Record]", last: "Outcome", costs: Sequence[float], capped: _Caps) -> float | None:
-    """What the ceiling would have cost for a run in which routing chose less; None where that cannot be known."""
+    """What the ceiling would have cost for a run in which routing chose less; None where that cannot be known.
+
+    Args:
+        run: its attempts.
+        last: how the last of them ended.
+        costs: what each of them cost but for writing caches anew.
+        capped: what is left of a cost at the ceiling's prices.
+    """
     own = [0.0 if record.attempt.downgraded else cost for record, cost in zip(run, costs, strict=True)]
     if last.failure is not None:
         return sum(own)

@@ -25,7 +25,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         pattern: ``execute-task:docs``.
-        units: how many of its units in the window ran on less than their ceiling and can be compared with it.
+        units: how many of its units in the window ran on less than their ceiling and can be compared with it, or paid on it
+            to write a cache anew.
         lost_usd: what routing lost over them, in US dollars; above 0.
         tries_again_after: after so many more units of it, all of them on the ceiling, routing is tried again; at least 1.
     """
@@ -47,7 +48,8 @@ def stood_down(runs: Mapping[str, Sequence[Savings]], policy: Policy) -> dict[st
 
     Of a pattern's ``policy.stand_down_window`` newest runs, at least ``policy.stand_down_minimum`` were downgraded, and what
     these net on the mean is below zero by more than noise: the upper end of the ``policy.stand_down_confidence`` interval
-    around that mean is below zero too. A run without a downgrade nets nothing, whatever it cost. A downgraded one of unknown
+    around that mean is below zero too. A run without a downgrade nets nothing, whatever it cost, unless routing had made its
+    cache cold: what writing that anew cost is a loss like any other. A downgraded one of unknown
     cost, and one that has not ended, say nothing at all and take no place in the window.
 
     In a window that has the minimum already, one more run that saved never makes a pattern stand down. (With an interval of
@@ -78,13 +80,13 @@ def stood_down(runs: Mapping[str, Sequence[Savings]], policy: Policy) -> dict[st
 
 
 _Net = float | None
-"""What a run netted, in US dollars; None where it ran on its ceiling."""
+"""What a run netted, in US dollars; None where it ran on its ceiling, and on a cache that routing had left warm."""
 
 
 def _window(balances: Sequence[Savings], size: int) -> list[_Net]:
     """The newest runs that say something, at most `size` of them, the newest first."""
     telling = (balance for balance in balances if not balance.running and (balance.runs or not balance.downgraded))
-    return [balance.net_usd if balance.downgraded else None for balance in islice(telling, size)]
+    return [balance.net_usd if balance.downgraded or balance.cache_usd else None for balance in islice(telling, size)]
 
 
 def _losing(window: Sequence[_Net], minimum: int, errors: float) -> list[bool]:

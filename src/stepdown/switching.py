@@ -7,6 +7,9 @@ cache, before it saves anything.
 import msgspec
 
 from stepdown.catalog import Model
+from stepdown.decision import Ongoing
+from stepdown.money import dollars
+from stepdown.policy import Policy
 from stepdown.units import Tokens
 
 
@@ -19,6 +22,7 @@ class Talk(msgspec.Struct, frozen=True, kw_only=True):
         fresh: new prompt tokens of each request to come.
         output: tokens of each answer to come.
         turns: how many requests are expected before the next chance to choose.
+        hour: whether what is written is kept for an hour, which costs more.
     """
 
     cached: int = 0
@@ -26,6 +30,7 @@ class Talk(msgspec.Struct, frozen=True, kw_only=True):
     fresh: int = 0
     output: int = 0
     turns: float = 1.0
+    hour: bool = False
 
 
 class Sum(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +55,13 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
         """What the switch saves, in expectation; negative where it loses."""
         return self.turns * self.each - self.rewrite - self.returning - self.failing
 
+    def __str__(self) -> str:
+        """``8 requests x $0.012 less each - $0.31 to write its cache = -$0.21``."""
+        change = f"{dollars(self.each)} less" if self.each >= 0 else f"{dollars(-self.each)} more"
+        losses = ((self.rewrite, "to write its cache"), (self.returning, "if it comes back"), (self.failing, "if it fails"))
+        taken = "".join(f" - {dollars(usd)} {what}" for usd, what in losses if usd > 0)
+        return f"{self.turns:.0f} requests x {change} each{taken} = {dollars(self.net)}"
+
     @property
     def pays(self) -> bool:
         """Whether to switch."""
@@ -69,19 +81,47 @@ def switch(
         ratio: the other model's tokens per token of this one.
         failing: US dollars that failing more often is expected to cost.
     """
-    step = Tokens(cache_read=talk.cached, cache_write=talk.fresh, output=talk.output)
     longest = talk.cached + talk.fresh
-    stay = here.cost(step, longest_prompt=longest)
-    go = there.cost(step.scaled(ratio), longest_prompt=round(longest * ratio))
-    rewrite = _rewritten(there, round(max(0, talk.cached - talk.warm) * ratio), longest)
-    back = _rewritten(here, talk.cached, longest)
+    stay = _each(here, talk, 1.0, longest)
+    go = _each(there, talk, ratio, longest)
+    rewrite = _rewritten(there, round(max(0, talk.cached - talk.warm) * ratio), longest, hour=talk.hour)
+    back = _rewritten(here, talk.cached, longest, hour=talk.hour)
     if stay is None or go is None or rewrite is None or back is None:
         return None
     return Sum(each=stay - go, turns=talk.turns, rewrite=rewrite, returning=returns * back, failing=failing)
 
 
-def _rewritten(model: Model, tokens: int, longest: int) -> float | None:
+def leave(here: Model, there: Model, ongoing: Ongoing, *, turns: float, failing: float, policy: Policy) -> Sum | None:
+    """What leaving a conversation's model for another would cost and save; None where a price is unknown.
+
+    Args:
+        here: the model that holds it.
+        there: the other one.
+        ongoing: the conversation.
+        turns: requests that are expected before the next chance to choose.
+        failing: the chance that the other one fails the unit, which is then done again here.
+        policy: ``switch_returns``.
+    """
+    talk = Talk(
+        cached=ongoing.cached,
+        warm=min(ongoing.cached, ongoing.warm.get(there.ref, 0)),
+        fresh=ongoing.fresh,
+        output=ongoing.output,
+        turns=turns,
+        hour=ongoing.hour,
+    )
+    again = here.cost(Tokens(cache_read=talk.cached, cache_write=talk.fresh, output=talk.output)) or 0.0
+    return switch(here, there, talk, returns=policy.switch_returns, failing=failing * turns * again)
+
+
+def _each(model: Model, talk: Talk, ratio: float, longest: int) -> float | None:
+    """What one request of the conversation costs on a model whose tokens are `ratio` times as many."""
+    step = Tokens(cache_read=talk.cached, cache_write=talk.fresh, output=talk.output).scaled(ratio)
+    return model.cost(step, longest_prompt=round(longest * ratio), written_1h=step.cache_write if talk.hour else 0)
+
+
+def _rewritten(model: Model, tokens: int, longest: int, *, hour: bool) -> float | None:
     """What writing so many tokens into the cache costs beyond reading them from it."""
-    written = model.cost(Tokens(cache_write=tokens), longest_prompt=longest)
+    written = model.cost(Tokens(cache_write=tokens), longest_prompt=longest, written_1h=tokens if hour else 0)
     read = model.cost(Tokens(cache_read=tokens), longest_prompt=longest)
     return None if written is None or read is None else written - read

@@ -52,7 +52,8 @@ def test_agents_that_do_not_count_are_not_compared() -> None:
 def test_sessions_that_only_one_side_knows_are_not_compared() -> None:
     mine, unread, uncounted = (log([request(turn=0)], [counted()]), log([], [counted(session="s2")]), turn(session="s3"))
     check = checked(mine, unread, log([request()], [], uncounted))
-    assert (check.sessions, check.theirs, check.ours) == (1, ONE, ONE)
+    assert (check.sessions, check.theirs, check.ours, check.unlogged) == (1, ONE, ONE, Tokens())
+    assert check.notes == ("1 session left out: no log has a request of it",)
 
 
 def test_sub_agents_and_errands_belong_to_their_session() -> None:
@@ -70,10 +71,31 @@ def test_names_are_compared_without_the_suffix_of_a_window_or_a_date() -> None:
     assert (check.differing, check.ours, check.notes) == (0, ONE.scaled(3), ())
 
 
-def test_a_model_of_which_the_log_has_no_request_is_left_out_and_noted() -> None:
-    check = checked(log([request()], [counted(), counted(9, model=HAIKU)]))
-    assert (check.theirs, check.ours, check.differing) == (ONE, ONE, 0)
-    assert check.notes == ("1 model in the count that the log has no request of (titles and the like), left out",)
+def test_what_was_counted_for_models_that_no_log_has_a_request_of_stays_in_the_count() -> None:
+    titles, lost = counted(9, model=HAIKU, usd=0.95), counted(2, model=SONNET, usd=0.5, session="s2")
+    same = log([request()], [counted(session="s2"), lost], turn(session="s2"))
+    check = checked(log([request()], [counted(), titles]), same)
+    assert (check.sessions, check.differing) == (2, 2)
+    assert (check.theirs, check.ours) == (ONE.scaled(13), ONE.scaled(2))
+    assert check.theirs_usd == pytest.approx(2 * ONE_USD + 1.45)
+    assert check.ours_usd == pytest.approx(2 * ONE_USD)
+    assert check.unlogged == ONE.scaled(11)
+    assert check.unlogged_usd == pytest.approx(1.45)
+    assert check.notes == ()  # the models that both know agree
+
+
+def test_dollars_for_models_that_no_log_has_may_be_unknown() -> None:
+    check = checked(log([request()], [counted(), counted(model=HAIKU, usd=None)]))
+    assert (check.theirs_usd, check.unlogged, check.unlogged_usd) == (None, ONE, None)
+    check = checked(log([request()], [counted(usd=None)]))
+    assert (check.theirs_usd, check.unlogged, check.unlogged_usd) == (None, Tokens(), 0.0)
+
+
+def test_that_the_models_which_both_know_differ_is_said_beside_it() -> None:
+    check = checked(log([request()], [counted(usd=3 * ONE_USD), counted(9, model=HAIKU)]))
+    assert check.notes == ("1 session with the same tokens and other dollars: counted by another list of prices",)
+    (note,) = checked(log([request()], [counted(0.5), counted(9, model=HAIKU)])).notes
+    assert note.startswith("1 session with less in its count")
 
 
 def test_a_session_answered_by_other_models_is_compared_over_all_of_them() -> None:
@@ -129,10 +151,9 @@ def test_a_session_found_twice_counts_once() -> None:
 
 
 def test_of_several_counts_the_newest_holds_or_the_one_that_has_come_furthest() -> None:
-    units = gather({"claude": [log([request()], [])]}, PRICES).units
     newest, furthest, stale = counted(at=START + 1), counted(1), counted(0.5)
     for counts in ([newest, counted(3, at=START)], [counted(3, at=START), newest], [stale, furthest], [furthest, stale]):
-        (check,) = checks(History(units, {}, {"claude": counts}, 0, {}))
+        check = checked(log([request()], []), *(log([], [count]) for count in counts))
         assert (check.theirs, check.sessions) == (ONE, 1)
 
 
@@ -189,6 +210,7 @@ def test_an_agent_that_counts_what_it_logs_never_differs_whatever_the_order(made
     for check in found:
         assert (check.differing, check.notes) == (0, ())
         assert check.ours == check.theirs
+        assert (check.unlogged, check.unlogged_usd) == (Tokens(), 0.0)
         assert check.ours_usd is not None
         assert check.theirs_usd is not None
         assert math.isclose(check.ours_usd, check.theirs_usd, abs_tol=1e-9)

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -88,6 +89,46 @@ def test_what_the_cache_did() -> None:
     assert found.read_usd == pytest.approx(0.45)
     assert found.write_usd == pytest.approx(0.625)
     assert found.without_usd == pytest.approx(5.0 - 0.45 - 0.625)
+
+
+def test_what_the_cache_did_counts_at_the_price_of_the_request_and_only_where_that_is_known() -> None:
+    plain = request(input=0, cache_read=900_000, cache_write=100_000)
+    once = audit([turn()], [plain]).cache
+    fast = msgspec.structs.replace(plain, variant="fast", at=plain.at + 1)
+    dearer = msgspec.structs.replace(plain, variant="us", at=plain.at + 2)
+    found = audit([turn()], [plain, fast, dearer]).cache
+    for name in ("read_usd", "write_usd", "without_usd"):
+        assert getattr(found, name) == pytest.approx(2.1 * getattr(once, name)), name
+    assert (once.unknown, found.unknown) == (0, 1)
+
+
+def test_what_the_cache_did_is_unknown_where_no_price_is() -> None:
+    found = audit([turn()], [request(model="our-own"), request(input=9, cache_read=0, cache_write=0)]).cache
+    assert (found.read_usd, found.write_usd, found.without_usd, found.unknown) == (None, None, None, 1)
+    # A log's own dollars are for all kinds of tokens together.
+    assert audit([turn()], [request(model="our-own", usd=2.0)]).cache.read_usd is None
+    unused = audit([turn()], [request(model="our-own", cache_read=0, cache_write=0)]).cache
+    assert (unused.read_usd, unused.write_usd, unused.without_usd, unused.unknown) == (0.0, 0.0, 0.0, 0)
+
+
+def test_a_unit_costs_what_is_known_of_it() -> None:
+    turns = [turn(id=name, conversation=name) for name in ("small", "large", "mixed", "known")]
+    requests = [
+        request(turn=0, model="our-own"),
+        request(turn=1, model="our-own", output=50_000),
+        request(turn=2),
+        request(turn=2, model="our-own", count=3),
+        request(turn=3, output=900),
+    ]
+    cost = PRICES.cost(request())
+    assert cost is not None
+    seen = [(unit.id, unit.usd, unit.unknown) for unit in audit(turns, requests).top]
+    assert seen == [
+        ("known", PRICES.cost(request(output=900)), 0),
+        ("mixed", cost, 3),
+        ("large", None, 1),
+        ("small", None, 1),
+    ]
 
 
 ROWS = st.lists(

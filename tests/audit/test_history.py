@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from works import CATALOG, START, growing, history, request, turn
 
-from stepdown.audit.history import gather
+from stepdown.audit.history import LATE, gather
 from stepdown.audit.price import Prices
 from stepdown.sessions.records import Counted, Limit, Log
 
@@ -92,3 +92,23 @@ def test_every_key_is_counted_exactly_once(files: list[list[str]]) -> None:
     counted = [one.key for work in found.units for one in work.requests]
     assert sorted(counted) == sorted({key for keys in files for key in keys})
     assert found.duplicates + len(counted) == sum(len(log.requests) for log in logs)
+
+
+def test_what_is_dated_in_the_future_is_named_and_left_out() -> None:
+    log = Log(requests=(request(), request(at=START + 10**9)), turns=(turn(),))
+    found = gather({"claude": [log]}, PRICES, until=START + 60)
+    assert [len(work.requests) for work in found.units] == [1]
+    assert found.troubles == {LATE: 1}
+
+
+def test_notes_are_about_what_was_asked_for() -> None:
+    old = Log(requests=(request(key="a"), request(key="b", at=START + 1)), turns=(turn(),), troubles={"odd lines": 3})
+    copy = Log(requests=(request(key="a"), request(key="c", at=START + 2)), turns=(turn(),))
+    new = Log(requests=(request(key="d", at=START + 500),), turns=(turn(project="/home/ada/kitchen"),), troubles={"half": 1})
+    everything = gather({"claude": [old, copy, new]}, PRICES)
+    assert (everything.duplicates, everything.troubles) == (1, {"odd lines": 3, "half": 1})
+    for part in (
+        gather({"claude": [old, copy, new]}, PRICES, since=START + 400),
+        gather({"claude": [old, copy, new]}, PRICES, project="kitchen"),
+    ):
+        assert (part.duplicates, part.troubles) == (0, {"half": 1})

@@ -201,8 +201,9 @@ def test_the_split_adds_up_and_the_range_holds_the_estimate(
     assert sum(move.units for move in found.moves) == found.moved
     assert found.moved + sum(kept.units for kept in found.kept) == found.units
     assert sum(move.net_usd for move in found.moves) + 1e-9 >= found.net_usd  # what stays can only lose cache
+    persons = sum(row[0] == "human" and row[2] != "our-own" for row in rows)
     if mode == "delegated":
-        assert not any(move.type == "execute-task" and mode == "full" for move in found.moves)
+        assert sum(kept.units for kept in found.kept if kept.why == PERSON) == persons
 
 
 @settings(max_examples=30, deadline=None)
@@ -213,3 +214,36 @@ def test_with_routing_that_may_move_nothing_nothing_changes(rows: list[tuple[str
     found = total(turns, requests)
     assert (found.moved, found.net_usd, found.low_usd, found.high_usd) == (0, 0.0, 0.0, 0.0)
     assert found.routed_usd == pytest.approx(found.spent_usd)
+
+
+def test_what_is_kept_for_an_hour_is_written_anew_at_that_price() -> None:
+    for hour in (False, True):
+        first = growing(3, first=100_000)
+        more = [
+            request(
+                turn=1,
+                at=START + 100 + index * 10,
+                input=0,
+                cache_read=104_000 + index * 2_000,
+                cache_write=2_000,
+                written_1h=2_000 if hour else 0,
+                output=900,
+            )
+            for index in range(60)
+        ]
+        moved = fates([turn(signals=BIG), turn(at=START + 100)], [*first, *more])[1]
+        assert model(moved) == SONNET
+        assert moved is not None
+        assert moved.cache == pytest.approx(104_000 * ((6.0 if hour else 3.75) - 0.3) / 1e6)
+
+
+def test_a_fork_shares_no_more_with_other_conversations_than_their_beginning() -> None:
+    other = turn(origin="subagent", type="subagent/x", conversation="c0", at=START - 60)
+    warm = growing(6, of=0, start=START - 60, first=15_000)
+    fork = request(turn=1, at=START + 10, input=0, cache_read=150_000, cache_write=500)
+    stays = fates([other, turn(at=START + 10, conversation="fork")], [*warm, fork])
+    assert [model(fate) for fate in stays] == [SONNET, SWITCHING]
+    many = [msgspec.structs.replace(fork, at=START + 10 + index * 10, output=900) for index in range(80)]
+    goes = fates([other, turn(at=START + 10, conversation="fork")], [*warm, *many])[1]
+    assert goes is not None
+    assert goes.cache == pytest.approx((150_000 - 15_000) * (3.75 - 0.3) / 1e6)

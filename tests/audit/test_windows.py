@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -235,8 +236,22 @@ def test_a_request_belongs_to_its_own_agents_windows() -> None:
 
 
 def test_what_has_no_price_counts_as_a_request_and_not_as_dollars() -> None:
-    (found,) = told([spent(NOON, None), spent(NOON, 2.0, count=3)])
-    assert (found.usd, found.requests) == (2.0, 4)
+    (found,) = told([spent(NOON, None, count=2), spent(NOON, 2.0, count=3)])
+    assert (found.usd, found.routed_usd, found.requests, found.unknown) == (2.0, 2.0, 5, 2)
+
+
+def test_a_window_without_any_known_price_is_of_unknown_use_and_not_of_none() -> None:
+    (found,) = told([spent(NOON, None), spent(NOON + HOUR, None)])
+    assert (found.usd, found.routed_usd, found.requests, found.unknown) == (None, None, 2, 2)
+    (found,) = told([spent(NOON, None), spent(NOON + 2 * HOUR, 3.0)], [refused(NOON + HOUR)])
+    assert (found.usd, found.full_usd, found.routed_usd, found.unknown) == (3.0, None, None, 1)
+    (found,) = told([spent(NOON + 2 * HOUR, None)], [refused(NOON + HOUR, resets=NOON + 5 * HOUR)])
+    assert (found.usd, found.full_usd, found.routed_usd, found.unknown) == (None, 0.0, 0.0, 1)
+
+
+def test_requests_of_an_unknown_number_count_as_one() -> None:
+    (found,) = told([spent(NOON, None, count=0), spent(NOON, 1.0, count=0)])
+    assert (found.requests, found.unknown) == (2, 1)
 
 
 def test_the_use_under_routing_is_that_by_the_time_it_was_full() -> None:
@@ -279,6 +294,15 @@ class TestTypicalLimit:
         found.append(self.full(10.0, 10.0))
         assert typical_limit(found, "claude", "5h") == (10.0, 20.0)
         assert spared(found, "claude", "5h") == (3, 1)
+
+    def test_one_whose_use_is_not_all_known_says_nothing_of_the_limit_and_is_not_spared(self) -> None:
+        part = msgspec.structs.replace(self.full(1.0, 0.1), unknown=3)
+        none = msgspec.structs.replace(part, usd=None, full_usd=None, routed_usd=None)
+        found = [self.full(20.0, 1.0), part, none]
+        assert typical_limit(found, "claude", "5h") is None
+        found.append(self.full(12.0, 11.0))
+        assert typical_limit(found, "claude", "5h") == (12.0, 20.0)
+        assert spared(found, "claude", "5h") == (4, 2)
 
     def test_one_is_spared_where_routing_stays_below_the_least_that_filled_one(self) -> None:
         found = [self.full(20.0, 11.9), self.full(12.0, 11.0), self.full(30.0, 12.0), self.full(40.0, 39.0)]
@@ -340,18 +364,24 @@ def test_every_request_of_claude_falls_into_exactly_one_5_hour_window(given_worl
     history = world(*given_world)
     found = [one for one in windows(history, [0.5] * len(history.units)) if (one.agent, one.window) == ("claude", "5h")]
     spends = [
-        (one.at, usd or 0.0)
+        (one.at, usd)
         for work in history.units
         if work.agent == "claude"
         for one, usd in zip(work.requests, work.costs, strict=True)
     ]
     assert all(sum(one.start <= at < one.end for one in found) == 1 for at, _ in spends)
     assert sum(one.requests for one in found) == len(spends)
-    assert math.isclose(sum(one.usd for one in found), sum(usd for _, usd in spends), abs_tol=1e-6)
+    assert sum(one.unknown for one in found) == sum(usd is None for _, usd in spends)
+    assert math.isclose(sum(one.usd or 0.0 for one in found), sum(usd or 0.0 for _, usd in spends), abs_tol=1e-6)
     for one in found:
-        by_then = one.usd if one.full_usd is None else one.full_usd
-        assert math.isclose(one.routed_usd, by_then / 2, abs_tol=1e-6)
-        assert by_then <= one.usd
+        assert (one.usd is None) == (one.requests == one.unknown > 0)
+        by_then = one.usd if one.full is None else one.full_usd
+        if by_then is None or one.routed_usd is None:
+            assert (by_then, one.routed_usd) == (None, None)
+            assert one.unknown
+        else:
+            assert math.isclose(one.routed_usd, by_then / 2, abs_tol=1e-6)
+            assert by_then <= (one.usd or 0.0)
 
 
 @given(worlds, st.randoms())

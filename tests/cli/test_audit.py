@@ -115,6 +115,9 @@ def test_one_project_by_name_or_directory(home: Path, call: Call) -> None:
     log(home, "other", cwd="/home/ada/kitchen")
     assert audited(call, "--project", "kitchen")["total"]["requests"] == 3
     assert audited(call, "--project", "/home/ada")["total"]["requests"] == 6
+    log(home, "here", cwd=str(Path.cwd()))
+    here = audited(call, "--project", ".")
+    assert (here["project"], here["total"]["requests"]) == (str(Path.cwd()), 3)
     said = call("audit", "--project", "cellar")
     assert (said.returncode, said.stdout) == (2, "")
     assert "--project cellar" in said.stderr
@@ -198,6 +201,53 @@ def test_days_are_those_of_the_machines_zone(home: Path, program: Callable[..., 
     for zone, day in (("UTC", "2026-06-01"), ("Europe/Berlin", "2026-06-02"), ("America/New_York", "2026-06-01")):
         found = json.loads(program("audit", "--json", TZ=zone).stdout)
         assert (found["zone"], [one["day"] for one in found["days"]]) == (zone, [day])
+
+
+def test_nothing_of_an_unknown_price_looks_free(home: Path, call: Call, tmp_path: Path) -> None:
+    usage = {**TOKENS, "cache_read_input_tokens": 90_000, "cache_creation_input_tokens": 20_000}
+    lines = [claude_logs.user("write the parser"), claude_logs.answer("a", 1.0, usage=usage, model="glm-9")]
+    claude_logs.write(home / ".claude/projects/engine/a.jsonl", lines)
+    page = tmp_path / "audit.html"
+    said = call("audit", "--html", page)
+    assert "$" not in said.stdout
+    assert "$" not in page.read_text()
+    assert page.read_text().count("unknown") > 10
+
+
+AUTUMN = 1_792_969_199.0
+"""Sunday, 25 October 2026, 22:59:59 UTC: in Berlin the day ends a second later, and began two hours further from Greenwich."""
+
+
+@pytest.mark.parametrize(
+    ("zone", "called", "days", "times"),
+    [
+        ("Europe/Berlin", "Europe/Berlin", ["24", "25"], ["00:59", "23:59"]),
+        (":Europe/Berlin", "Europe/Berlin", ["24", "25"], ["00:59", "23:59"]),
+        ("/usr/share/zoneinfo/Europe/Berlin", "Europe/Berlin", ["24", "25"], ["00:59", "23:59"]),
+        ("CET-1CEST,M3.5.0,M10.5.0/3", "UTC+01:00 and UTC+02:00", ["24", "25"], ["00:59", "23:59"]),
+        ("UTC+3", "UTC-03:00", ["23", "25"], ["19:59", "19:59"]),
+        ("XYZ-3:07:30", "UTC+03:07:30", ["24", "26"], ["02:07", "02:07"]),
+        ("garbage", "UTC", ["23", "25"], ["22:59", "22:59"]),
+        ("", "UTC", ["23", "25"], ["22:59", "22:59"]),
+    ],
+)
+def test_times_are_of_the_same_zone_as_days(
+    home: Path, program: Callable[..., Said], tmp_path: Path, zone: str, called: str, days: list[str], times: list[str]
+) -> None:
+    """Two turns before and after the clocks went back in Europe, in whatever form the machine says where it is."""
+    if zone.startswith("/") and not Path(zone).exists():
+        pytest.skip(f"no {zone} here")
+    for number, at in enumerate((AUTUMN - 2 * 86_400 - claude_logs.START, AUTUMN - claude_logs.START)):
+        lines = [claude_logs.user("write the parser", at - 5), claude_logs.answer(f"a{number}", at, usage=TOKENS)]
+        claude_logs.write(home / f".claude/projects/engine/{number}.jsonl", lines)
+    page = tmp_path / "audit.html"
+    found = json.loads(program("audit", "--json", "--html", page, TZ=zone).stdout)
+    assert found["zone"] == called
+    assert [one["day"] for one in found["days"]] == [f"2026-10-{day}" for day in days]
+    units = page.read_text().partition('id="top"')[2].partition("</table>")[0]
+    shown = sorted(re.findall(r"(\d+) Oct 2026, (\d\d:\d\d)", units))
+    assert shown == list(zip(days, times, strict=True))
+    assert f"those of {called}" in page.read_text()
 
 
 def test_a_terminal_sees_how_far_it_is(home: Path) -> None:

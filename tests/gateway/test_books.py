@@ -1,14 +1,17 @@
 """What is kept of what passes."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 
+import msgspec
 import pytest
 from gateway_house import HAIKU, KEY, OPUS, UNIT, House, Opening, tokens_of, until
 from raw_provider import RawProvider, whole
 
 from stepdown.errors import LedgerError
 from stepdown.gateway.books import shown
+from stepdown.gateway.passed import Passed
 from stepdown.ledger.port import Ledger
 from stepdown.ledger.sqlite import SqliteLedger
 from stepdown.practice.faults import Fault
@@ -38,11 +41,9 @@ async def test_a_conversation_is_known_by_its_session(house: House) -> None:
         await house.messages(headers={"x-claude-code-session-id": session} if session else {})
     records = await house.records()
     named = [record.attempt.unit_id for record in records]
-    assert named[:2] == ["s-1", "s-2"]
-    assert named[2] == house.lines[-1].decision
-    assert {record.attempt.unit_type for record in records} == {"conversation"}
-    assert records[2].outcome is not None  # nobody can add to it
-    assert records[2].outcome.verified is None
+    assert named[:3] == ["s-1#1", "s-1#2", "s-2#1"]
+    assert re.fullmatch(r"begins-[0-9a-f]{16}#1", named[3])  # by what it began with, where nothing else names it
+    assert {record.attempt.unit_type for record in records} == {"execute-task"}
 
 
 async def test_each_project_has_its_own(house: House) -> None:
@@ -63,6 +64,17 @@ async def test_what_the_ceiling_would_have_cost_is_kept(house: House) -> None:
     assert record.outcome is not None
     assert record.outcome.ceiling_cost_usd == pytest.approx(line.ceiling_usd)
     assert record.outcome.cost_source == "priced"
+
+
+async def test_what_a_change_of_model_lost_is_kept_with_its_attempt(house: House) -> None:
+    seen: list[Passed] = []
+    house.books._observers = (seen.append,)
+    await house.messages(headers=UNIT)
+    (passed,) = seen
+    house.books.entered(passed.route, streamed=False)
+    house.books.passed(msgspec.structs.replace(passed, cache_loss_usd=0.125))
+    (record,) = await house.records()
+    assert (record.so_far.requests, record.so_far.cache_loss_usd) == (2, 0.125)
 
 
 async def test_fifty_at_once(house: House, provider: PracticeProvider) -> None:

@@ -19,7 +19,8 @@ counts = st.integers(0, 1000)
 tokens = st.none() | st.builds(Tokens, input=counts, output=counts, cache_read=counts, cache_write=counts)
 costs = st.none() | st.sampled_from([0.0, 0.25, 1.5])
 failures = st.sampled_from([None, "provider", "rejected", "cancelled"])
-requests = st.builds(one_request, tokens, costs, costs, st.integers(0, 3), failures)
+losses = st.sampled_from([0.0, 0.25])
+requests = st.builds(one_request, tokens, costs, costs, st.integers(0, 3), failures, cache_loss_usd=losses)
 steps = st.lists(
     requests | st.sampled_from(["write", "fail", "fail late", "ended elsewhere", "reopen", "move away"]), max_size=20
 )
@@ -31,7 +32,12 @@ def recorded(ledgers: list[Ledger]) -> Sum:
     for record in (record for ledger in ledgers for record in ledger.records()):
         ended = record.outcome
         use = record.so_far if ended is None else ended
-        total += Sum(tokens=use.tokens or Tokens(), requests=use.requests or 0, usd=use.cost_usd or 0.0)
+        total += Sum(
+            tokens=use.tokens or Tokens(),
+            requests=use.requests or 0,
+            usd=use.cost_usd or 0.0,
+            cache_loss_usd=use.cache_loss_usd,
+        )
     return total
 
 
@@ -70,7 +76,13 @@ def test_a_ledger_has_each_request_once_whatever_happens(steps: list[Sum | str])
             case "ended elsewhere":
                 for record in ledgers[-1].unfinished():
                     used = record.so_far
-                    ended = Outcome(tokens=used.tokens, requests=used.requests, cost_usd=used.cost_usd, finished=9.0)
+                    ended = Outcome(
+                        tokens=used.tokens,
+                        requests=used.requests,
+                        cost_usd=used.cost_usd,
+                        cache_loss_usd=used.cache_loss_usd,
+                        finished=9.0,
+                    )
                     ledgers[-1].settle(record.id, ended)
             case how:
                 opening = write(ledgers[-1], entry, opening, how.removeprefix("write"))
@@ -81,7 +93,7 @@ def test_a_ledger_has_each_request_once_whatever_happens(steps: list[Sum | str])
         opening = write(ledgers[-1], entry, opening)
         entry.place = msgspec.structs.replace(entry.place, opening=0)  # as one that is read from the journal
     found = recorded(ledgers)
-    assert (found.tokens, found.requests) == (total.tokens, total.requests)
+    assert (found.tokens, found.requests, found.cache_loss_usd) == (total.tokens, total.requests, total.cache_loss_usd)
     if not total.unpriced:
         assert found.usd == pytest.approx(total.usd)
     assert all(record.outcome is not None for record in ledgers[-1].records())

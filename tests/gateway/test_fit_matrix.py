@@ -58,14 +58,14 @@ def messages(named: str, betas: str = "", **more: Any) -> Shape:
 
 def plain(named: str, **more: Any) -> Shape:
     """Without thinking and effort, as the SDKs ask."""
-    said = example_requests.messages(rounds=1, **more)
+    said = example_requests.messages(rounds=0, **more)
     for key in {"thinking", "output_config", "context_management"} - more.keys():
         del said[key]
     return Shape("messages", named, said)
 
 
 def chat(named: str, **more: Any) -> Shape:
-    return Shape("chat", named, example_requests.chat(rounds=1, **more))
+    return Shape("chat", named, example_requests.chat(rounds=0, **more))
 
 
 def responses(named: str, *items: Any, **more: Any) -> Shape:
@@ -89,7 +89,7 @@ SHAPES: dict[str, Shape] = {
         "claude-opus-4-8", INTERLEAVED, messages=[FIRST, {"role": "system", "content": "Be brief."}]
     ),
     "Claude Code on 5.5": messages("claude-opus-5-5", INTERLEAVED, max_tokens=128_000, messages=TURN),
-    "Claude Code on 4.5": messages("claude-sonnet-4-5", INTERLEAVED, thinking=BUDGET, output_config=None),
+    "Claude Code on 4.5": messages("claude-sonnet-4-5", INTERLEAVED, thinking=BUDGET, output_config=None, messages=[FIRST]),
     "an SDK": plain(OPUS_4_6),
     "adaptive thinking": plain(OPUS_4_6, thinking={"type": "adaptive"}),
     "effort": plain("claude-opus-4-5", output_config={"effort": "low"}),

@@ -29,6 +29,7 @@ async def main(file, journal):
         unit = str(number % 7)
         recorder.begin(unit, Attempt(project="/p", unit_type="t", unit_id=unit, started=1.0))
         recorder.used(unit, Tokens(input=1), 0.5, 0.5)
+        recorder.remember("/p", unit, str(number).encode(), time.time())
         if number % 50 == 49:
             recorder.end(unit)
         number += 1
@@ -51,11 +52,14 @@ async def test_a_gateway_that_is_killed_loses_a_quarter_of_a_second_at_most(file
     last = max(told)
     with open_ledger(str(file)) as ledger:
         written = ledger.spent().requests
+        states = [int(one.state) for one in ledger.conversations(0.0)]
     # A commit is not over at once, least of all on a machine that is busy with other tests: what is allowed for that is 250 ms.
     assert told[last] - told.get(written + 1, told[last]) <= 0.5
     assert written <= last + 2
-    async with recording(file):
-        pass
+    # What was known of the conversations then; of the last one not yet, where it was just about to be told.
+    assert sorted(states) in [list(range(end))[-7:] for end in (written, written - 1)]
+    async with recording(file) as recorder:
+        assert sorted(int(one.state) for one in recorder.remembered()) == sorted(states)
     found = records(file)
     assert total(found) == (Tokens(input=written), written)
     assert {record.outcome.failure for record in found if record.outcome is not None and record.outcome.tokens} == {None}
@@ -72,7 +76,7 @@ async def main(file, journal):
     await recorder.start()
     for name in ("used", "idle"):
         recorder.begin(name, Attempt(project="/p", unit_type="t", unit_id=name, started=1.0))
-    recorder.used("used", Tokens(input=7), 0.5, 0.5)
+    recorder.used("used", Tokens(input=7), 0.5, 0.5, cache_loss_usd=0.25)
     print(await recorder.flush(), flush=True)
     await asyncio.sleep(600)
 
@@ -99,5 +103,6 @@ async def test_what_a_dead_gateway_left_is_ended_and_what_a_living_one_does_is_n
     used, idle = found["used"], found["idle"]
     assert used is not None
     assert (used.failure, used.tokens, used.cost_usd, used.requests, used.finished) == (None, Tokens(input=7), 0.5, 1, 9.0)
+    assert used.cache_loss_usd == 0.25
     assert idle is not None
     assert (idle.failure, idle.tokens, idle.requests) == ("cancelled", None, 0)

@@ -17,8 +17,11 @@ from stepdown.gateway import recorder as recorder_module
 from stepdown.gateway.left_behind import name_of_run
 from stepdown.gateway.recorder import JOURNAL, Recorder
 from stepdown.ledger import Block, Ledger, Outcome, Use, open_ledger
+from stepdown.ledger.rules import LARGEST_STATE
 from stepdown.preferences import Preferences
 from stepdown.units import Tokens
+
+WEEK = 7 * 86_400.0
 
 
 @pytest.fixture
@@ -259,6 +262,81 @@ async def test_a_word_for_the_ledger_waits_until_that_takes_it(file: Path, caplo
         assert [block.model for block in blocks] == ["a/one", "a/two"]
     assert "until is no time" in caplog.text
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_what_a_change_of_model_lost_is_added_up(file: Path) -> None:
+    async with recording(file) as recorder:
+        recorder.begin("k", attempt())
+        use(recorder, cache_loss_usd=0.125)
+        use(recorder)
+        await recorder.flush()
+        [running] = await recorder.ask(lambda ledger: ledger.unfinished())
+        assert (running.so_far.cost_usd, running.so_far.cache_loss_usd) == (0.5, 0.125)
+        use(recorder, cache_loss_usd=0.0625)
+        use(recorder, cache_loss_usd=float("nan"))  # nothing of that is believed
+    _, ended = only(file)
+    assert (ended.cost_usd, ended.cache_loss_usd, ended.requests) == (None, 0.1875, 4)
+
+
+async def test_what_is_known_of_a_conversation_is_there_when_the_gateway_is_started_again(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with recording(file, clock=lambda: WEEK, interval=0.05) as recorder:
+        assert list(recorder.remembered()) == []
+        recorder.remember("/p", "s1", b"old", 1.0)
+        recorder.remember("/p", "s2", b"two", 3.0)
+        recorder.remember("/p", "s1", b"one", 2.0)
+        with open_ledger(str(file)) as other:
+            await until(lambda: len(other.conversations(0.0)) == 2, 2.0)
+        recorder.remember("/q", "s1", b"three", 4.0)
+        recorder.remember("/q", "large", bytes(LARGEST_STATE + 1), 4.0)
+    assert "65,537 bytes" in caplog.text
+    async with recording(file, clock=lambda: WEEK + 2.5) as recorder:
+        known = [(one.project, one.id, one.state, one.at) for one in recorder.remembered()]
+        assert known == [("/p", "s2", b"two", 3.0), ("/q", "s1", b"three", 4.0)]
+
+
+async def test_conversations_go_with_what_they_used_in_one_commit(file: Path) -> None:
+    batches: list[list[str]] = []
+
+    class Watched:
+        """A ledger that says what is called in each of its batches."""
+
+        def __init__(self) -> None:
+            self._ledger = open_ledger(str(file))
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "batch":
+                batches.append([])
+            elif batches:
+                batches[-1].append(name)
+            return getattr(self._ledger, name)
+
+    recorder = Recorder(Watched, journal=file.parent / JOURNAL)
+    await recorder.start()
+    batches.clear()
+    for number in range(3):
+        recorder.begin("k", attempt())
+        use(recorder)
+        recorder.remember("/p", "s1", b"%d" % number, 2.0)
+        assert await recorder.flush()
+    recorder.remember("/p", "s1", b"last", 2.0)
+    assert await recorder.flush()
+    assert batches == [["begin", "note_use", "remember"], *[["note_use", "remember"]] * 2, ["remember"]]
+    await recorder.close()
+
+
+@pytest.mark.parametrize("at", [-5.0, 1e300, float("nan")])
+async def test_a_conversation_on_a_clock_that_is_badly_wrong_stops_nothing(file: Path, at: float) -> None:
+    async with recording(file) as recorder:
+        recorder.remember("/p", "wild", b"", at)
+        recorder.begin("k", attempt())
+        use(recorder)
+        assert await recorder.flush()
+        recorder.remember("/p", "now", b"", 1.0)
+    with open_ledger(str(file)) as ledger:
+        assert "now" in {one.id for one in ledger.conversations(0.0)}
+    assert total(records(file))[1] == 1
 
 
 async def test_it_is_closed_twice_and_what_comes_later_is_said_to_be_lost(file: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -128,6 +128,51 @@ async def test_a_commit_that_came_through_without_being_heard_of_is_not_repeated
     assert total(records(file))[1] == (2 if ends else 3)
 
 
+async def test_where_conversations_cannot_be_written_everything_else_is(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    open_ledger(str(file)).close()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("ALTER TABLE conversations RENAME TO gone")
+    async with recording(file) as recorder:
+        assert (recorder.trouble, list(recorder.remembered())) == ("", [])
+        recorder.begin("k", attempt())
+        for _ in range(3):
+            use(recorder)
+            recorder.remember("/p", "s1", b"one", 2.0)
+            await recorder.flush()
+            caplog.clear()
+        assert recorder.trouble == ""
+        assert [record.so_far.requests for record in await recorder.ask(lambda ledger: ledger.unfinished())] == [3]
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("ALTER TABLE gone RENAME TO conversations")
+        use(recorder)
+        assert await recorder.flush()
+        recorder.remember("/p", "s2", b"two", 3.0)
+    with open_ledger(str(file)) as ledger:
+        assert [one.id for one in ledger.conversations(0.0)] == ["s1", "s2"]
+    assert total(records(file))[1] == 4
+    assert len(records(file)) == 1
+
+
+async def test_conversations_wait_for_a_ledger_in_trouble_the_newest_of_them(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer_module, "TALKS", 3)
+    async with recording(file) as recorder:
+        with locked_elsewhere(file):
+            for number in (1, 2, 3, 4, 2, 5):
+                recorder.remember("/p", f"s{number}", b"%d" % number, float(number))
+                await asyncio.sleep(0.05)
+            await until(lambda: bool(recorder.trouble), 2.0)
+        # Nothing else comes, and still they are written.
+        await until(lambda: not recorder.trouble)
+        with open_ledger(str(file)) as ledger:
+            await until(lambda: [one.id for one in ledger.conversations(0.0)] == ["s2", "s4", "s5"])
+        with locked_elsewhere(file):
+            recorder.remember("/p", "s6", b"", 6.0)
+            await recorder.close()
+    assert "what is known of 1 conversation is lost" in caplog.text
+
+
 async def test_a_line_that_was_not_finished_spoils_no_other(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = file.parent / JOURNAL
     async with recording(file) as recorder:

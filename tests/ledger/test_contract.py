@@ -7,7 +7,21 @@ import msgspec
 import pytest
 
 from stepdown.errors import BudgetError, LedgerError
-from stepdown.ledger import Attempt, Block, Cap, Evidence, Ledger, Outcome, PlanMeter, Rating, Record, Spent, Use
+from stepdown.ledger import (
+    Attempt,
+    Block,
+    Cap,
+    Conversation,
+    Evidence,
+    Ledger,
+    Outcome,
+    PlanMeter,
+    Rating,
+    Record,
+    Spent,
+    Use,
+    rules,
+)
 from stepdown.ledger.port import NotRunningError
 from stepdown.units import Tier, Tokens
 
@@ -53,6 +67,7 @@ def outcome(*, cost: float | None = 0.25, failure: str | None = None, tokens: To
         cost_usd=cost,
         cost_source="unknown" if cost is None else "reported",
         ceiling_cost_usd=1.0,
+        cache_loss_usd=0.125,
         requests=3,
         finished=NOON + 60,
         evidence=("passed: pytest (1.2 s)", 'said "\\n" ✓') if failure is None else (),
@@ -78,6 +93,8 @@ def test_a_new_ledger_is_empty(ledger: Ledger) -> None:
     assert list(ledger.recent_use("execute-task")) == []
     assert list(ledger.ratings()) == []
     assert ledger.consents("/work") == frozenset()
+    assert list(ledger.conversations(0.0)) == []
+    assert ledger.forget_conversations(9e9) == 0
 
 
 def test_an_attempt_comes_back_as_it_went_in(ledger: Ledger) -> None:
@@ -386,7 +403,7 @@ def test_of_each_pattern_the_newest_units_are_found_with_what_they_cost(ledger: 
             started=NOON + 4,
             cause="step up",
         ),
-        outcome=Outcome(failure="quality", cost_usd=0.25, ceiling_cost_usd=1.0, finished=NOON + 60),
+        outcome=Outcome(failure="quality", cost_usd=0.25, ceiling_cost_usd=1.0, cache_loss_usd=0.125, finished=NOON + 60),
     )
 
 
@@ -669,3 +686,106 @@ def test_a_batch_has_no_batch_inside_and_is_not_closed_in_the_middle(ledger: Led
     with ledger.batch():  # and one after the other is no problem
         ledger.settle(running, outcome())
     assert ledger.spent().usd == 0.25
+
+
+def talk(name: str = "s1", *, at: float = NOON, state: bytes = b"\x92\x00\xff", project: str = "/work") -> Conversation:
+    return Conversation(project=project, id=name, at=at, state=state)
+
+
+def named(ledger: Ledger, since: float = 0.0) -> list[str]:
+    return [one.id for one in ledger.conversations(since)]
+
+
+def test_a_conversation_is_as_it_was_remembered_last(ledger: Ledger) -> None:
+    ledger.remember([talk(), talk("s2", at=NOON + 5), talk(project="/else", at=NOON + 1)])
+    ledger.remember([])
+    ledger.remember([talk(state=b"old"), talk(state=b"", at=NOON + 9)])
+    # A clock that was set back has the last word as well.
+    ledger.remember([talk("s2", at=NOON - 5)])
+    assert list(ledger.conversations(0.0)) == [
+        talk("s2", at=NOON - 5),
+        talk(project="/else", at=NOON + 1),
+        talk(state=b"", at=NOON + 9),
+    ]
+    assert named(ledger, NOON + 1) == ["s1", "s1"]
+    assert named(ledger, NOON + 9.5) == []
+
+
+def test_conversations_are_forgotten_up_to_a_moment(ledger: Ledger) -> None:
+    ledger.remember([talk(str(number), at=NOON + number) for number in range(5)])
+    assert (ledger.forget_conversations(NOON + 2), ledger.forget_conversations(NOON + 2)) == (2, 0)
+    assert named(ledger) == ["2", "3", "4"]
+    assert (ledger.forget_conversations(math.inf), named(ledger)) == (3, [])
+
+
+def test_what_was_silent_for_a_week_is_dropped_when_something_new_is_written(ledger: Ledger) -> None:
+    week = 7 * DAY
+    ledger.remember([talk("old", at=NOON - 1), talk("edge", at=NOON)])
+    ledger.remember([talk("new", at=NOON + week), talk("late", at=NOON - 2)])
+    assert named(ledger) == ["edge", "new"]
+    # A moment far in the future drops the others, and keeps nothing out that comes later.
+    ledger.remember([talk("wild", at=9e9)])
+    ledger.remember([talk("now", at=NOON + week)])
+    assert named(ledger) == ["now", "wild"]
+
+
+def test_the_newest_conversations_are_kept(ledger: Ledger) -> None:
+    most = rules.CONVERSATIONS
+    ledger.remember(talk(f"{number:05}", at=NOON + number, state=b"x" * 100) for number in range(most))
+    ledger.remember([talk("00000", at=NOON + most), talk("new", at=NOON + 0.5)])
+    assert len(ledger.conversations(0.0)) == most
+    assert named(ledger)[0] == "00001"  # "new" was the oldest of one too many
+    ledger.remember([talk(f"a{number}", at=NOON + 1) for number in range(3)])  # of one moment, by name
+    assert (len(ledger.conversations(0.0)), named(ledger)[:3]) == (most, ["a2", "00002", "00003"])
+
+
+@pytest.mark.parametrize(
+    "odd", [talk(at=-1.0), talk(at=math.nan), talk(at=math.inf), talk(state=bytes(rules.LARGEST_STATE + 1))]
+)
+def test_an_impossible_conversation_is_refused_and_the_others_with_it(ledger: Ledger, odd: Conversation) -> None:
+    with pytest.raises(LedgerError, match=r"is no time|at most 65,536 are kept"):
+        ledger.remember([talk("s2"), odd])
+    assert named(ledger) == []
+    ledger.remember([talk("\udc80é", project="/\udcff", state=bytes(rules.LARGEST_STATE))])
+    [kept] = ledger.conversations(0.0)
+    assert (kept.project, kept.id, len(kept.state)) == ("/\\udcff", "\\udc80é", rules.LARGEST_STATE)
+
+
+def test_conversations_belong_to_a_batch(ledger: Ledger) -> None:
+    ledger.remember([talk()])
+
+    def broken_off() -> None:
+        with ledger.batch():
+            ledger.remember([talk(state=b"new"), talk("s2")])
+            assert len(ledger.conversations(0.0)) == 2
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken_off()
+    assert list(ledger.conversations(0.0)) == [talk()]
+    with ledger.batch():
+        first = ledger.begin(attempt())
+        ledger.remember([talk("s2")])
+    assert [record.id for record in ledger.unfinished()] == [first]
+    assert named(ledger) == ["s1", "s2"]
+
+
+@pytest.mark.parametrize("loss", [-0.5, math.nan, math.inf])
+def test_an_impossible_loss_is_refused(ledger: Ledger, loss: float) -> None:
+    running = ledger.begin(attempt())
+    with pytest.raises(LedgerError, match="cache_loss_usd is no amount"):
+        ledger.settle(running, Outcome(cache_loss_usd=loss, finished=NOON))
+    with pytest.raises(LedgerError, match="cache_loss_usd is no amount"):
+        ledger.note_use(running, Use(cache_loss_usd=loss))
+    assert [record.id for record in ledger.unfinished()] == [running]
+
+
+def test_what_a_change_of_model_lost_is_known_while_it_runs_and_of_its_pattern(ledger: Ledger) -> None:
+    running = ledger.begin(attempt())
+    ledger.note_use(running, Use(cost_usd=1.0, cache_loss_usd=0.25, ended=True))
+    [record] = ledger.unfinished()
+    assert record.so_far == Use(cost_usd=1.0, cache_loss_usd=0.25, ended=True)
+    ledger.settle(running, outcome())
+    [account] = ledger.newest_of_patterns("/work")
+    assert account.outcome is not None
+    assert account.outcome.cache_loss_usd == 0.125

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from stepdown.errors import LedgerError
-from stepdown.ledger import Attempt, Evidence, Ledger, Outcome, Rating, Use, open_ledger
+from stepdown.ledger import Attempt, Conversation, Evidence, Ledger, Outcome, Rating, Use, attempts, open_ledger
 from stepdown.ledger.database import migrations
 from stepdown.ledger.sqlite import SqliteLedger
 from stepdown.units import Tier, Tokens
@@ -225,6 +225,76 @@ def test_a_ledger_made_before_anything_could_be_forgotten_is_upgraded_in_place(f
         assert ledger.forget("execute-task", 1.5) == 1
     with open_ledger(str(file)) as ledger:
         assert [event.at for event in ledger.evidence()["execute-task:docs"]] == [2.0]
+
+
+FOURTH_DATA = """
+INSERT INTO attempts (
+    project, unit_type, unit_id, title, tier, model, ceiling, downgraded, pattern, agent, source, started, reserved_usd,
+    expected_input, expected_output, expected_cache_read, expected_cache_write, reason, decision, so_far_usd
+) VALUES
+    ('/p', 't', 'T01', 'One', 'light', 'a/haiku', 'a/opus', 1, 't', 'claude', 'run', 1.0, 0.5, 1, 2, 3, 4, '', '{}', 0.125),
+    ('/p', 't', 'T02', 'Two', 'light', 'a/haiku', 'a/opus', 1, 't', 'gateway', 'run', 2.0, 0.5, 0, 0, 0, 0, '', '', 0.125);
+UPDATE attempts SET finished = 3.0, message = '', cost_usd = 0.25, cost_source = 'reported', ceiling_cost_usd = 1.0
+WHERE id = 1;
+"""
+
+
+def made_by_schema(file: Path, number: int, data: str) -> sqlite3.Connection:
+    """A ledger as an older stepdown has it open: its schema, its rows."""
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    scripts = "".join(script for _, script in migrations()[:number])
+    connection.executescript(f"{scripts}{data} PRAGMA user_version = {number}; PRAGMA application_id = 0x73746470;")
+    return connection
+
+
+def test_a_ledger_made_before_losses_of_cache_were_known_is_upgraded_while_an_older_stepdown_writes(file: Path) -> None:
+    with closing(made_by_schema(file, 4, FOURTH_DATA)) as older:
+        read = (
+            "SELECT cost_usd FROM attempts INDEXED BY attempts_accounts WHERE project = '/p' AND pattern = 't' ORDER BY started"
+        )
+        assert older.execute(read).fetchall() == [(0.25,), (None,)]
+        with open_ledger(str(file)) as ledger:
+            running, ended = ledger.records()
+            assert ended.outcome is not None
+            assert (ended.outcome.cache_loss_usd, ended.outcome.ceiling_cost_usd) == (0.0, 1.0)
+            assert running.so_far == Use(cost_usd=0.125)
+            # The older one, which knows nothing of it, goes on.
+            older.execute("UPDATE attempts SET so_far_usd = 0.5 WHERE id = 2 AND finished IS NULL")
+            older.execute(
+                "UPDATE attempts SET finished = 4.0, message = '', cost_usd = 0.5, cost_source = 'priced' WHERE id = 2"
+            )
+            assert older.execute(read).fetchall() == [(0.25,), (0.5,)]
+            accounts = ledger.newest_of_patterns("/p")
+            outcomes = [account.outcome for account in accounts if account.outcome is not None]
+            assert [(outcome.cost_usd, outcome.cache_loss_usd) for outcome in outcomes] == [(0.5, 0.0), (0.25, 0.0)]
+            ledger.settle(ledger.begin(attempt("T03")), Outcome(cost_usd=1.0, cache_loss_usd=0.75, finished=9.0))
+            ledger.remember([Conversation(project="/p", id="s1", at=1.0, state=b"\x00")])
+            assert ledger.spent("/p").usd == 1.75
+
+
+def test_whether_routing_pays_is_read_from_an_index_alone(file: Path) -> None:
+    with open_ledger(str(file)) as ledger:
+        write_one(ledger)
+    with closing(sqlite3.connect(file)) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {attempts._ACCOUNTS}", ("/p", "t")).fetchall()
+    assert [row[3] for row in plan] == ["SEARCH attempts USING COVERING INDEX attempts_accounts (project=? AND pattern=?)"]
+
+
+def test_what_is_known_of_a_conversation_survives_a_kill(file: Path) -> None:
+    code = """
+import os, sys
+from stepdown.ledger import Conversation, open_ledger
+ledger = open_ledger(sys.argv[1])
+ledger.remember([Conversation(project="/p", id="s1", at=1.0, state=bytes(range(256)))])
+with ledger.batch():
+    ledger.remember([Conversation(project="/p", id="s1", at=2.0, state=b"half")])
+    os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", code, str(file)], check=False).returncode == -9
+    with open_ledger(str(file)) as ledger:
+        [one] = ledger.conversations(0.0)
+        assert (one.at, one.state) == (1.0, bytes(range(256)))
 
 
 def test_what_is_forgotten_stays_in_the_file(file: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from stepdown.errors import BudgetError, LedgerError
-from stepdown.ledger import Attempt, Cap, Evidence, Ledger, Line, Outcome, Rating, Spent, Use, open_ledger
+from stepdown.ledger import Attempt, Cap, Conversation, Evidence, Ledger, Line, Outcome, Rating, Spent, Use, open_ledger
 from stepdown.ledger.rules import GROUPS
 from stepdown.units import TIERS, Tokens
 
@@ -48,12 +48,13 @@ outcomes = st.builds(
     tokens=st.none() | tokens,
     cost_usd=st.none() | money,
     ceiling_cost_usd=st.none() | money,
+    cache_loss_usd=money,
     requests=st.none() | counts,
     finished=times,
     evidence=st.lists(st.text(max_size=5), max_size=2).map(tuple),
     kept=names,
 )
-uses = st.builds(Use, tokens=tokens, requests=counts, cost_usd=st.none() | money, ended=st.booleans())
+uses = st.builds(Use, tokens=tokens, requests=counts, cost_usd=st.none() | money, ended=st.booleans(), cache_loss_usd=money)
 ratings = st.builds(
     Rating,
     project=st.sampled_from(["/a", "/b"]),
@@ -75,6 +76,15 @@ events = st.builds(
     success=st.booleans(),
     project=names,
     unit_id=names,
+)
+
+
+talks = st.builds(
+    Conversation,
+    project=st.sampled_from(["/a", "/b"]),
+    id=names,
+    at=st.floats(0, 20 * DAY) | st.sampled_from([0.0, DAY, 7 * DAY, 8 * DAY]),
+    state=st.binary(max_size=5),
 )
 
 
@@ -169,6 +179,19 @@ class Twins(RuleBasedStateMachine):
     def forget(self, pattern: str | None, project: str | None, at: float) -> None:
         forgotten = self.memory.forget(pattern, at, project=project)
         assert self.sqlite.forget(pattern, at, project=project) == forgotten
+
+    @rule(states=st.lists(talks, max_size=4))
+    def remember(self, states: list[Conversation]) -> None:
+        self.memory.remember(states)
+        self.sqlite.remember(states)
+
+    @rule(before=st.floats(0, 20 * DAY))
+    def forget_conversations(self, before: float) -> None:
+        assert self.sqlite.forget_conversations(before) == self.memory.forget_conversations(before)
+
+    @rule(since=st.floats(0, 20 * DAY))
+    def same_conversations(self, since: float) -> None:
+        assert list(self.sqlite.conversations(since)) == list(self.memory.conversations(since))
 
     @rule()
     def reopen(self) -> None:

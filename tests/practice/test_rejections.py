@@ -31,7 +31,8 @@ def thought(model: str, words: str = THOUGHT) -> list[dict[str, Any]]:
 
 
 def sealed(model: str) -> list[dict[str, Any]]:
-    return [SAID, {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": sign(model, THOUGHT)}, SAID]
+    reasoning = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": sign(model, THOUGHT)}
+    return [SAID, reasoning, {"role": "assistant", "content": "ok"}, SAID]
 
 
 async def ask(

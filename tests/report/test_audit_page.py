@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Browser, Page
 
-from stepdown.audit.records import Audit, Line, Trouble
+from stepdown.audit.records import Audit, Cache, Line, Trouble, Window
 from stepdown.money import dollars
 from stepdown.report.audit_page import SHOWN_WINDOWS, render_page
 from stepdown.report.tables import one_line
+from stepdown.units import Tokens
 
 FULL = full_audit()
 KEPT = {"full", "delegated", "reported", "estimated", "5h", "week"}
@@ -51,6 +52,9 @@ def opened(browser: Browser, directory: Path, audit: Audit, scheme: Any = "light
 TABLES = """() => Object.fromEntries([...document.querySelectorAll("table[id]")].map(table => [table.id,
   [...table.tBodies[0].rows].map(row => [...row.querySelectorAll("[data-value]")]
     .map(cell => JSON.parse(cell.dataset.value)))]))"""
+
+
+NUMBERS = "selector => [...document.querySelectorAll(selector + ' [data-value]')].map(each => JSON.parse(each.dataset.value))"
 
 
 def total(tokens: Json) -> int:
@@ -99,8 +103,14 @@ def test_windows_and_checks_have_the_numbers_of_the_json(browser: Browser, tmp_p
     kinds = dict.fromkeys((one["agent"], one["window"]) for one in audit["windows"])
     for number, kind in enumerate(kinds, 1):
         windows = [one for one in audit["windows"] if (one["agent"], one["window"]) == kind][-SHOWN_WINDOWS:]
+        # Both amounts are of the same time: where it ran full, of the time until then. What was used in all stands by the day.
         assert tables[f"windows-{number}"] == [
-            [*(one[key] for key in ("full_usd", "used") if one[key] is not None), one["usd"], one["routed_usd"]]
+            [
+                *([] if one["full"] is None else [one["usd"]]),
+                *([] if one["used"] is None else [one["used"]]),
+                one["usd"] if one["full"] is None else one["full_usd"],
+                one["routed_usd"],
+            ]
             for one in windows
         ]
     claude, codex = audit["checks"]
@@ -110,18 +120,24 @@ def test_windows_and_checks_have_the_numbers_of_the_json(browser: Browser, tmp_p
         [claude["sessions"], claude["differing"], theirs, claude["theirs_usd"], ours, apart, claude["ours_usd"]],
         [codex["sessions"], total(codex["theirs"]), total(codex["ours"]), 0, None],
     ]
+    assert page.evaluate(NUMBERS, "#check-notes") == [claude["unlogged_usd"], total(claude["unlogged"])]
 
 
 @pytest.mark.parametrize("audit", [FULL, losing(FULL)], ids=["saving", "loss"])
 def test_the_big_numbers_are_those_of_the_json(browser: Browser, tmp_path: Path, audit: Audit) -> None:
     page, _ = opened(browser, tmp_path, audit)
-    read = "selector => [...document.querySelectorAll(selector + ' [data-value]')].map(each => JSON.parse(each.dataset.value))"
     full = audit.routing[1]
     easy = sum(one.usd for one in audit.work[:2])
-    assert page.evaluate(read, "#spent") == [audit.total.usd]
-    assert page.evaluate(read, "#net") == [full.net_usd, abs(full.net_usd) / full.spent_usd]
-    assert page.evaluate(read, "#easy") == [easy / audit.total.usd]
-    assert page.evaluate(read, ".steps") == [full.spent_usd, full.cheaper_usd, full.failed_usd, full.cache_usd, full.routed_usd]
+    assert page.evaluate(NUMBERS, "#spent") == [audit.total.usd]
+    assert page.evaluate(NUMBERS, "#net") == [full.net_usd, abs(full.net_usd) / full.spent_usd]
+    assert page.evaluate(NUMBERS, "#easy") == [easy / audit.total.usd]
+    assert page.evaluate(NUMBERS, ".steps") == [
+        full.spent_usd,
+        full.cheaper_usd,
+        full.failed_usd,
+        full.cache_usd,
+        full.routed_usd,
+    ]
     assert ("would have cost more" in page.inner_text(".big")) == (full.net_usd < 0)
 
 
@@ -137,7 +153,9 @@ def test_what_is_read_is_what_is_meant(browser: Browser, tmp_path: Path) -> None
         assert dollars(abs(value)).removeprefix("<") in text.replace("-", "")
     bare = [text for _, text in amounts if not text.startswith("~")]
     axes = page.locator(".axis [data-value]").all_text_contents()
-    assert sorted(bare) == sorted([*axes, dollars(FULL.checks[0].theirs_usd)])
+    assert sorted(bare) == sorted(
+        [*axes, *(dollars(told) for told in (FULL.checks[0].theirs_usd, FULL.checks[0].unlogged_usd))]
+    )
     page.evaluate("() => document.querySelectorAll('[data-value]').forEach(each => { each.textContent = 'N'; })")
     assert not re.search(r"\$\d|\d %|\d (requests|units|tokens|sessions)", page.text_content("body") or "")
 
@@ -194,6 +212,13 @@ def test_a_phone_scrolls_one_way_only(browser: Browser, tmp_path: Path, audit: A
     assert complaints == []
 
 
+def test_notes_are_as_wide_as_a_phone(browser: Browser, tmp_path: Path) -> None:
+    page, _ = opened(browser, tmp_path, FULL, width=375)
+    boxes = [each.bounding_box() for each in page.locator("#check-notes li").all()]
+    assert len(boxes) == 1 + sum(len(check.notes) for check in FULL.checks)
+    assert min(box["width"] for box in boxes if box) > 300
+
+
 def test_it_can_be_read_without_seeing_it(browser: Browser, tmp_path: Path) -> None:
     page, _ = opened(browser, tmp_path, FULL)
     levels = page.evaluate("() => [...document.querySelectorAll('h1,h2,h3,h4')].map(each => Number(each.tagName[1]))")
@@ -246,6 +271,11 @@ class Parts(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text.append(data)
+
+
+def words(page: str) -> str:
+    """What is read on it."""
+    return re.sub(r"\s+", " ", " ".join(Parts(page).text))
 
 
 SMALL = full_audit(days=3)
@@ -315,6 +345,43 @@ def test_a_machine_without_logs_is_told_where_was_looked() -> None:
     assert "$" not in text
 
 
+def said(audit: Audit) -> str:
+    """The words of a page."""
+    return re.sub(r"\s+", " ", "".join(Parts(render_page(audit)).text)).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+
+
+def test_what_no_log_has_is_said_of_an_agents_count() -> None:
+    claude, codex = FULL.checks
+    assert "$0.0017 (900 tokens) for models that no log has a request of: titles, a sub-agent's lost log" in said(FULL)
+    told = msgspec.structs.replace(codex, unlogged=Tokens(output=7), unlogged_usd=None)
+    assert "7 tokens for models that no log has" in said(msgspec.structs.replace(FULL, checks=(told,)))
+    agreed = msgspec.structs.replace(claude, unlogged=Tokens(), unlogged_usd=0.0)
+    assert "no log has a request" not in said(msgspec.structs.replace(FULL, checks=(agreed,)))
+
+
+def test_a_window_of_unknown_use_is_not_shown_as_nothing() -> None:
+    plain = Window(agent="claude", window="5h", start=0.0, end=18e3, usd=None, requests=4, unknown=4, routed_usd=None)
+    full = msgspec.structs.replace(plain, start=18e3, end=36e3, full=20e3)
+    part = msgspec.structs.replace(full, start=36e3, end=54e3, full=40e3, usd=5.0, full_usd=2.0, routed_usd=1.0, unknown=1)
+    text = said(msgspec.structs.replace(FULL, offsets=(), windows=(plain, full, part)))
+    assert "By then unknown had been used; with routing it would have been unknown" in text
+    assert "4 requests of unknown cost" in text
+    text = said(msgspec.structs.replace(FULL, offsets=(), windows=(plain, part)))
+    assert (
+        "By then ~$2.00 had been used; with routing it would have been ~$1.00 (1 request of unknown cost is in neither)" in text
+    )
+    assert "1970, 11:06; ~$5.00 in the whole window" in text
+    assert "~$0.00" not in text.partition("Windows of plans")[2]
+
+
+def test_windows_of_a_plan_are_not_of_one_project() -> None:
+    why = "A plan's windows are of all projects together. They are shown without --project."
+    assert why in said(msgspec.structs.replace(FULL, windows=(), project="shop"))
+    none = said(msgspec.structs.replace(FULL, windows=()))
+    assert why not in none
+    assert "No log says anything of a plan's window." in none
+
+
 def test_what_has_no_price_is_unknown_and_not_nothing() -> None:
     only = Line(key="acme", units=1, requests=5, unknown=5)
     page = render_page(
@@ -325,7 +392,55 @@ def test_what_has_no_price_is_unknown_and_not_nothing() -> None:
     text = re.sub(r"\s+", " ", " ".join(Parts(page).text))
     assert "Spent, at API prices unknown" in text
     assert "there is nothing to draw" in text
-    assert "$0.00" not in text
+    assert "~$0.00" not in text.partition("Windows of plans")[2]
+
+
+def test_a_unit_of_unknown_cost_is_not_free() -> None:
+    known, *_ = FULL.top
+    partly = msgspec.structs.replace(known, usd=1.25, unknown=2, routed="", saved_usd=0.0)
+    not_at_all = msgspec.structs.replace(partly, usd=None, unknown=known.requests)
+    text = words(render_page(msgspec.structs.replace(FULL, top=(partly, not_at_all))))
+    units = text.partition("The dearest units Unit")[2].partition("Windows of plans")[0]
+    assert "· 2 requests of unknown cost ~$1.25 unknown" in units
+    assert units.strip().endswith("· cost unknown unknown unknown")
+    only = words(render_page(msgspec.structs.replace(FULL, top=(not_at_all,))))
+    assert "Which they are is unknown: none has a known cost. These are the largest." in only
+    assert "These are the largest." not in text
+
+
+UNPRICED = Cache(share=0.9, read_usd=None, write_usd=None, without_usd=None, unknown=7)
+
+
+def test_what_a_cache_did_is_said_as_far_as_it_is_known() -> None:
+    unknown = words(render_page(msgspec.structs.replace(FULL, cache=UNPRICED)))
+    assert "Without any cache" not in unknown
+    assert "7 requests of unknown cost are in none of these amounts." in unknown
+    wasted = words(render_page(msgspec.structs.replace(FULL, cache=msgspec.structs.replace(FULL.cache, without_usd=-1.5))))
+    assert "the same prompts would have cost ~$1.50 less." in wasted
+    assert "of unknown cost" not in wasted.partition("Cache")[2].partition("Models")[0]
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"since": "2026-11-01"}, ", since 2026-11-01"),
+        ({"project": "/home/ada/webshop", "since": ""}, ", project webshop"),
+        ({"project": "webshop", "since": "2026-11-01"}, ", project webshop, since 2026-11-01"),
+        ({"project": "project 2", "anonymous": True, "since": ""}, ", project 2"),
+        ({"since": ""}, ""),
+    ],
+)
+def test_the_heading_says_what_it_is_limited_to(limits: Json, said: str) -> None:
+    page = render_page(msgspec.structs.replace(FULL, **limits))
+    assert f'<span class="when">28 September to 21 November 2026{said}</span>' in page
+    assert f"<title>What coding agents cost, 28 September to 21 November 2026{said} ·" in page
+    assert ("Only what was done in /home/ada/webshop." in page) == ("webshop" in said and limits["project"] != "webshop")
+
+
+def test_a_loss_has_its_sign_before_the_mark() -> None:
+    text = words(render_page(losing(FULL)))
+    assert "-~$" in text
+    assert not re.search(r"~[-+]", text)
 
 
 def test_what_was_not_read_is_said() -> None:

@@ -171,17 +171,17 @@ def test_what_routing_would_have_made_of_one_full_window_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("zone", "at", "day"),
+    ("offsets", "at", "day"),
     [
-        ("UTC+14:00", NOON, "4 Nov"),
-        ("UTC-05:00", NOON - 9 * 3600, "2 Nov"),
-        ("Asia/Tokyo", NOON + 4 * 3600, "4 Nov"),
-        ("no/such zone", NOON, "3 Nov"),
-        ("UTC", 1e18, "unknown"),
+        (((0.0, 14 * 3600),), NOON, "4 Nov"),
+        (((0.0, 14 * 3600), (NOON, -5 * 3600)), NOON, "3 Nov"),
+        (((0.0, -5 * 3600),), NOON - 9 * 3600, "2 Nov"),
+        ((), NOON, "3 Nov"),
+        ((), 1e18, "unknown"),
     ],
 )
-def test_days_are_those_of_the_zone(zone: str, at: float, day: str) -> None:
-    audit = replaced(FULL, zone=zone, windows=(window("claude", at=at, full_usd=1.0),))
+def test_days_are_those_of_the_zone(offsets: tuple[tuple[float, int], ...], at: float, day: str) -> None:
+    audit = replaced(FULL, offsets=offsets, windows=(window("claude", at=at, full_usd=1.0),))
     assert cells(render_text(audit), "  Claude Code, 5 hours")[3] == day
 
 
@@ -194,6 +194,25 @@ def test_the_agents_own_counts_stand_beside_ours() -> None:
     shown = shown[shown.index("Agents' counts") :]
     assert cells(shown, "  Claude Code")[1:] == ["12", "none", "1.0k", "1.0k +1.0 %", "$2.00", "~$1.90 -5.0 %"]
     assert cells(shown, "  Codex") == ["Codex", "3", "1", "50", "50", "none", "unknown"]
+
+
+def test_what_no_log_has_is_said_of_an_agents_count() -> None:
+    plain = Check(agent="claude", sessions=1, theirs=Tokens(input=1_000_000), ours=Tokens(input=100_000), differing=1)
+    check = msgspec.structs.replace(plain, theirs_usd=1.09, ours_usd=0.14, unlogged=Tokens(input=900_000), unlogged_usd=0.95)
+    unpriced = msgspec.structs.replace(check, unlogged_usd=None)
+    words = "for models in no log: titles, lost sub-agent logs"
+    shown = render_text(replaced(FULL, checks=(check,), windows=()), 200)
+    assert f"\nClaude Code counted $0.95 {words}\n" in shown
+    shown = render_text(replaced(FULL, checks=(unpriced,), windows=()), 200)
+    assert f"\nClaude Code counted 900.0k tokens {words}\n" in shown
+    assert "in no log" not in render_text(replaced(FULL, checks=(plain,)), 200)
+
+
+def test_windows_of_a_plan_are_not_of_one_project() -> None:
+    why = "Windows of plans are of all projects together: shown without --project."
+    assert f"\n{why}\n" in render_text(replaced(FULL, project="shop", windows=()))
+    assert why not in render_text(replaced(FULL, windows=()))
+    assert why not in render_text(replaced(FULL, project="shop"))
 
 
 def test_troubles_and_assumptions_are_named_and_counted() -> None:
@@ -291,6 +310,18 @@ def test_it_fits_one_screen_and_cannot_drive_the_terminal(audit: Audit, width: i
     assert max(map(text_width, lines)) <= width
     plain = re.sub(r"\x1b\[(?:[0-36]|3[1236])m", "", "\n".join(lines)) if color else "\n".join(lines)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\x9b\u202e]", plain)
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 79])
+def test_a_narrow_terminal_cuts_no_amount_and_tells_windows_apart(width: int) -> None:
+    for audit in (FULL, losing(FULL), full_audit(models=30)):
+        shown = render_text(audit, width)
+        assert re.findall(r"\$[\d,.]*…", shown) == []
+        assert f"~${audit.total.usd:,.2f}" in shown
+    if width >= 40:
+        shown = render_text(FULL, width)
+        assert re.findall(r"^  (Codex, .*?)  ", shown, re.MULTILINE) == ["Codex, 5 hours", "Codex, week"]
+        assert "Saved by cheaper models" in shown
 
 
 @settings(max_examples=20)

@@ -1,11 +1,13 @@
 import datetime as dt
+from collections.abc import Callable
+from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepdown.audit.records import Day, Line
-from stepdown.report.periods import MOST_DAYS, MOST_WEEKS, between, span, zone
+from stepdown.report.periods import MOST_DAYS, MOST_WEEKS, ahead, between, local, offsets, offsets_name, span
 
 DATES = st.dates(dt.date(2024, 1, 1), dt.date(2027, 12, 31))
 
@@ -38,21 +40,48 @@ def test_nothing_is_lost_and_the_columns_are_few(dates: list[dt.date]) -> None:
     assert len(days.periods) <= max(MOST_DAYS, MOST_WEEKS + 1)
 
 
+ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Africa/Casablanca", "Australia/Lord_Howe")
+MOMENTS = st.integers(1_400_000_000, 1_900_000_000).map(float)
+
+
+def shift(name: str) -> Callable[[float], int]:
+    def seconds(at: float) -> int:
+        ahead_of_utc = dt.datetime.fromtimestamp(at, ZoneInfo(name)).utcoffset()
+        assert ahead_of_utc is not None
+        return int(ahead_of_utc.total_seconds())
+
+    return seconds
+
+
+@settings(deadline=None)
+@given(st.sampled_from(ZONES), MOMENTS, st.floats(0, 9e7), st.floats(0, 1))
+def test_offsets_are_those_of_the_zone_at_each_second(name: str, start: float, length: float, part: float) -> None:
+    known = offsets(shift(name), start, start + length)
+    at = start + part * length
+    assert ahead(at, known) == shift(name)(at)
+    assert local(at, known).replace(tzinfo=None) == dt.datetime.fromtimestamp(at, ZoneInfo(name)).replace(tzinfo=None)
+    for since, seconds in known[1:]:
+        assert (shift(name)(since - 1), shift(name)(since)) == (ahead(since - 1, known), seconds)
+        assert shift(name)(since - 1) != seconds
+
+
+def test_before_and_after_what_is_known_the_clocks_stay() -> None:
+    known = ((100.0, 7200), (200.0, 3600))
+    assert [ahead(at, known) for at in (0, 100, 199.9, 200, 1e9)] == [7200, 7200, 7200, 3600, 3600]
+    assert ahead(0, ()) == 0
+
+
 @pytest.mark.parametrize(
-    ("name", "hours"),
+    ("known", "name"),
     [
-        ("UTC", 0),
-        ("UTC+02:00", 2),
-        ("UTC-05:30", -5.5),
-        ("UTC+0530", 5.5),
-        ("Asia/Tokyo", 9),
-        ("../etc/passwd", 0),
-        ("UTC+99:00", 0),
-        ("", 0),
+        ((), "UTC"),
+        (((0.0, 0),), "UTC"),
+        (((0.0, -19_800),), "UTC-05:30"),
+        (((0.0, 7200), (1.0, 3600), (2.0, 7200)), "UTC+01:00 and UTC+02:00"),
     ],
 )
-def test_zones_are_known_or_utc(name: str, hours: float) -> None:
-    assert zone(name).utcoffset(dt.datetime(2026, 1, 1)) == dt.timedelta(hours=hours)  # noqa: DTZ001  # what a zone is asked with
+def test_a_zone_without_a_name_is_called_by_its_hours(known: tuple[tuple[float, int], ...], name: str) -> None:
+    assert offsets_name(known) == name
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def add(
     project: str = PROJECT,
     verified: bool | None = True,
     cause: str = "first",
+    loss: float = 0.0,
 ) -> int:
     attempt_id = ledger.begin(
         Attempt(
@@ -55,6 +56,7 @@ def add(
         cost_usd=cost,
         cost_source="unknown" if cost is None else source,
         ceiling_cost_usd=ceiling,
+        cache_loss_usd=loss,
         finished=STARTED + 3600 * attempt_id,
     )
     ledger.settle(attempt_id, outcome)
@@ -102,6 +104,22 @@ Dynamic routing saved ~$1.44 (4 units downgraded); 1 unit of unknown cost not
 compared
 
 Note: 1 attempt of unknown cost not included"""
+    )
+
+
+def test_what_a_change_of_model_cost_is_told(ledger: Ledger) -> None:
+    add(ledger, 1, loss=0.125)
+    add(ledger, 2, downgraded=False, cost=1.5, ceiling=1.0, loss=0.5)
+    report = spending_report(ledger, PROJECT)
+    assert (report.savings.cache_usd, report.savings.net_usd) == (0.625, 0.25)
+    lines = render_text(report, 100).splitlines()
+    assert "Lost to cache ~$0.62 caches written anew after a change of model" in [" ".join(line.split()) for line in lines]
+    assert "Dynamic routing saved ~$0.25 (1 unit downgraded)" in lines
+    # In a span that begins after the unit for which the model was changed, nothing was downgraded, and a cache was lost.
+    later = spending_report(ledger, PROJECT, since=STARTED + 1)
+    assert (later.savings.downgraded, later.savings.net_usd) == (0, -0.5)
+    assert render_text(later, 100).splitlines()[-1] == (
+        "Dynamic routing cost ~$0.50 more than the ceiling would have (0 units downgraded)"
     )
 
 

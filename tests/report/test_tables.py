@@ -75,6 +75,21 @@ def test_a_table_fits_its_width(rows: list[tuple[str, str, str]], width: int, co
     assert all(text_width(line) <= width and "\n" not in line for line in lines)
 
 
+def test_what_can_be_spared_goes_before_anything_is_cut() -> None:
+    columns = [
+        Column(title="name", shrinks=True),
+        Column(title="a", spare=1),
+        Column(title="b", spare=2),
+        Column(title="c"),
+        Column(title="d", spare=2),
+    ]
+    rows = [["a unit", "1111", "2222", "3333", "4444"]]
+    assert table(columns, rows, width=30) == ["name    a     b     c     d", "a unit  1111  2222  3333  4444"]
+    assert table(columns, rows, width=29) == ["name    a     c", "a unit  1111  3333"]
+    assert table(columns, rows, width=17) == ["name    c", "a unit  3333"]
+    assert table(columns, rows) == table(columns, rows, width=30)
+
+
 def test_colour_is_for_terminals_that_want_it() -> None:
     controller, terminal = pty.openpty()
     with os.fdopen(controller, "rb"), os.fdopen(terminal, "w") as screen:

@@ -20,8 +20,9 @@ from claude_logs import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepdown.sessions.bounded import lines
 from stepdown.sessions.claude import ClaudeCode
-from stepdown.sessions.claude_lines import decoded, lines
+from stepdown.sessions.claude_lines import decoded
 from stepdown.sessions.claude_reading import Reading
 from stepdown.sessions.records import Log
 

@@ -11,7 +11,7 @@ from codex_logs import PATCH, RATES, VERSIONS, Session, a_session, everything, l
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepdown.sessions.codex_lines import lines
+from stepdown.sessions.bounded import lines
 from stepdown.sessions.codex_reading import NOT_JSON, UNCOUNTED, ZONELESS, Reading
 from stepdown.sessions.records import Log
 from stepdown.sessions.values import HALF_WRITTEN, TOO_LONG

@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -137,3 +138,30 @@ def test_one_agents_reading_forgets_nothing_of_anothers(plain: Plain, tmp_path: 
 def test_a_log_comes_back_from_the_index_as_it_was_read() -> None:
     log = Log(requests=(request(usd=0.5, variant="us", count=0),), turns=(turn(fresh=True),), troubles={"odd lines": 2})
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(log), type=Log) == log
+
+
+def test_a_place_that_is_a_link_to_another_is_read_once(plain: Plain, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "logs")
+    found = collect([plain], {}, index=Index(None))
+    assert keys(found.logs["plain"]) == ["a", "b", "c"]
+    assert plain.read_names() == ["a.log", "b.log", "c.log"]
+
+
+class Dying(Plain):
+    """Whoever else reads one of its logs is killed, as the system does that runs out of memory."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._owner = os.getpid()
+
+    def read(self, file: Path) -> Log:
+        if os.getpid() != self._owner:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().read(file)
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_process_that_is_killed_costs_time_and_no_log(tmp_path: Path) -> None:
+    dying = Dying(tmp_path)
+    assert keys(collect([dying], {}, index=Index(None), workers=2).logs["plain"]) == ["a", "b", "c"]
+    assert dying.read_names() == ["a.log", "b.log", "c.log"]

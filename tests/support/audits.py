@@ -27,6 +27,9 @@ from stepdown.units import Tokens
 FIRST: Final = datetime(2026, 9, 28, 7, 30, tzinfo=UTC)
 """When the full audit's first request was answered; a Monday."""
 
+BERLIN: Final = ((FIRST.timestamp(), 7200), (datetime(2026, 10, 25, 1, tzinfo=UTC).timestamp(), 3600))
+"""How far it is ahead of UTC from then on, until March 2027."""
+
 MODELS: Final[dict[str, tuple[str, str, tuple[float, float, float, float] | None]]] = {
     "claude-opus-5-5": ("claude", "heavy", (5.0, 25.0, 0.5, 6.25)),
     "claude-sonnet-5-5": ("claude", "standard", (3.0, 15.0, 0.3, 3.75)),
@@ -80,6 +83,7 @@ def full_audit(*, days: int = 56, models: int = 0, seed: int = 6) -> Audit:
     return Audit(
         made=(last + timedelta(hours=9)).timestamp(),
         zone="Europe/Berlin",
+        offsets=BERLIN,
         since="2026-09-28",
         first=min(unit.at for unit in units).timestamp(),
         last=last.timestamp(),
@@ -338,6 +342,8 @@ _CHECKS: Final = (
         theirs_usd=812.4412,
         ours_usd=812.4187,
         differing=2,
+        unlogged=Tokens(input=700, output=200),
+        unlogged_usd=0.0017,
         notes=("Claude Code counts requests whose answer was never written to the log.",),
     ),
     Check(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from stepdown.sessions.codex_lines import lines
+from stepdown.sessions.bounded import lines
 from stepdown.sessions.codex_reading import Reading
 from stepdown.sessions.records import Log
 

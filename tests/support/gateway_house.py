@@ -20,10 +20,12 @@ from stepdown.gateway.ahead import HOLD
 from stepdown.gateway.app import Gateway
 from stepdown.gateway.books import Books, Line
 from stepdown.gateway.control import Control
-from stepdown.gateway.desk import Desk, World
+from stepdown.gateway.conversations import Conversations
+from stepdown.gateway.desk import Desk
 from stepdown.gateway.guard import Guard
 from stepdown.gateway.recorder import Recorder
 from stepdown.gateway.server import Server
+from stepdown.gateway.world import World
 from stepdown.ledger.port import Ledger, Record
 from stepdown.ledger.sqlite import SqliteLedger
 from stepdown.preferences import Preferences, load_preferences
@@ -177,7 +179,9 @@ async def open_house(
         await recorder.start()
         stack.push_async_callback(recorder.close)
         books = Books(recorder, wanted.policy, clock)
-        desk = Desk(World.of(wanted, environ), books, project=project, environ=environ, clock=clock)
+        known = Conversations((one.project, one.id, one.state) for one in recorder.remembered())
+        world = World.of(wanted, environ)
+        desk = Desk(world, books, project=project, environ=environ, clock=clock, conversations=known)
         upstream = HttpUpstream()
         stack.push_async_callback(upstream.close)
         control = Control(desk, books, recorder, lambda: {"project": project, "port": 1, "host": "h", "pid": 1})

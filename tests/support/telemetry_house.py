@@ -17,9 +17,10 @@ from stepdown import telemetry
 from stepdown.gateway.app import Gateway
 from stepdown.gateway.books import Books
 from stepdown.gateway.control import Control
-from stepdown.gateway.desk import Desk, World
+from stepdown.gateway.desk import Desk
 from stepdown.gateway.guard import Guard
 from stepdown.gateway.recorder import Recorder
+from stepdown.gateway.world import World
 from stepdown.ledger.sqlite import SqliteLedger
 from stepdown.practice.faults import Fault
 from stepdown.practice.provider import PracticeProvider

@@ -5,7 +5,7 @@ included. What that count holds was seen with the real program (2.1.325) against
 
 - it goes on when a session is resumed, and a fork begins with the count of what it was forked from;
 - it begins anew when a session is resumed that was killed before it wrote its count;
-- it holds requests that no log holds: the titles of conversations;
+- it holds requests that no log holds: the titles of conversations, those of a sub-agent whose log is lost;
 - it goes by the model that was asked for (``claude-opus-4-6[1m]``), the log by the one that answered (``claude-opus-4-6``).
 """
 
@@ -27,7 +27,7 @@ _CENT: Final = 0.01
 
 _PARTIAL: Final = "{} left out: part of what its count holds is not in its log, or was not asked for (forks, a first day)"
 _LATE: Final = "{} left out: made after the last count of its session"
-_UNLOGGED: Final = "{} in the count that the log has no request of (titles and the like), left out"
+_ABSENT: Final = "{} left out: no log has a request of it"
 _RENAMED: Final = "{} answered by another model than the one it counts: compared over all its models, its dollars differ"
 _MORE: Final = "{} with more in its count: it holds requests that are in no log, such as titles"
 _LESS: Final = "{} with less in its count: it begins anew after a crash, or the session is older than it"
@@ -51,13 +51,27 @@ class _Sums(msgspec.Struct):
         return None if None in self.usd else math.fsum(usd for usd in self.usd if usd is not None)
 
 
+class _Pair(msgspec.Struct, frozen=True):
+    """What both sides know of one session.
+
+    Attributes:
+        theirs: the agent's count, all of it.
+        ours: what its logs add up to.
+        unlogged: of `theirs`, the models that the logs have no request of.
+    """
+
+    theirs: _Sums
+    ours: _Sums
+    unlogged: _Sums
+
+
 _Spend = tuple[Request, float | None]
 
 
 def checks(history: History) -> tuple[Check, ...]:
     """Per agent that counts itself, what it counted beside what its logs add up to, by name of the agent.
 
-    Compared are sessions of which both know something, and of those the models that both know. Sessions of which the history
+    Compared are sessions of which both know something, with all that the agent counted for them. Sessions of which the history
     holds only a part (`History.partial`) are left out.
     """
     spends: defaultdict[tuple[str, str], list[_Spend]] = defaultdict(list)
@@ -66,21 +80,11 @@ def checks(history: History) -> tuple[Check, ...]:
     found = []
     for agent, counted in sorted(history.counted.items()):
         sessions: defaultdict[str, list[Counted]] = defaultdict(list)
-        for count in _last(counted):
+        for count in counted:
             sessions[count.session].append(count)
         check = _check(agent, sessions, {name: spends.get((agent, name), []) for name in sessions}, history.partial)
         found += [check] if check.sessions else []
     return tuple(found)
-
-
-def _last(counted: Iterable[Counted]) -> list[Counted]:
-    """The last count per session and model, whatever the order: the newest, then the one that has come furthest."""
-    last: dict[tuple[str, str], Counted] = {}
-    for one in counted:
-        before = last.setdefault((one.session, one.model), one)
-        if (one.at, _tokens(one).total) > (before.at, _tokens(before).total):
-            last[one.session, one.model] = one
-    return [last[key] for key in sorted(last)]
 
 
 def _check(
@@ -90,7 +94,7 @@ def _check(
     partial: Mapping[str, Iterable[str]],
 ) -> Check:
     cut = frozenset(partial.get(agent, ()))
-    theirs, ours = _Sums(), _Sums()
+    theirs, ours, unlogged = _Sums(), _Sums(), _Sums()
     noted: Counter[str] = Counter()
     compared = differing = 0
     for session, counts in sorted(sessions.items()):
@@ -101,8 +105,8 @@ def _check(
         if pair is None:
             continue
         compared += 1
-        differing += pair[0].tokens != pair[1].tokens
-        for sums, one in zip((theirs, ours), pair, strict=True):
+        differing += pair.theirs.tokens != pair.ours.tokens
+        for sums, one in ((theirs, pair.theirs), (ours, pair.ours), (unlogged, pair.unlogged)):
             sums.add(one.tokens, one.usd)
     return Check(
         agent=agent,
@@ -111,13 +115,18 @@ def _check(
         ours=ours.tokens,
         theirs_usd=theirs.dollars,
         ours_usd=ours.dollars,
+        unlogged=unlogged.tokens,
+        unlogged_usd=unlogged.dollars,
         differing=differing,
         notes=tuple(template.format(_many(template, number)) for template, number in sorted(noted.items()) if number),
     )
 
 
-def _pair(counts: Sequence[Counted], spends: Sequence[_Spend], noted: Counter[str]) -> tuple[_Sums, _Sums] | None:
+def _pair(counts: Sequence[Counted], spends: Sequence[_Spend], noted: Counter[str]) -> _Pair | None:
     """What both sides know of one session; None where one of them knows nothing.
+
+    Where the logs have a model that the agent did not count, another answered than was asked for. Which of those that it did
+    count that one stands for, nothing says: none is then said to be in no log.
 
     Args:
         counts: per model the agent's count.
@@ -132,15 +141,14 @@ def _pair(counts: Sequence[Counted], spends: Sequence[_Spend], noted: Counter[st
             theirs[_folded(count.model)].add(_tokens(count), [count.usd])
     ours = _by_model(in_time)
     if not theirs or not ours:
+        noted[_ABSENT] += bool(theirs) and not spends
         return None
     noted[_LATE] += len(spends) - len(in_time)
-    if ours.keys() <= theirs.keys():
-        noted[_UNLOGGED] += len(theirs.keys() - ours.keys())
-        pair = _together(theirs, ours), _together(ours, ours)
-    else:
-        noted[_RENAMED] += 1
-        pair = _together(theirs, theirs), _together(ours, ours)
-    _note(*pair, noted, renamed=not ours.keys() <= theirs.keys())
+    renamed = not ours.keys() <= theirs.keys()
+    noted[_RENAMED] += renamed
+    unlogged = frozenset[str]() if renamed else theirs.keys() - ours.keys()
+    pair = _Pair(_together(theirs, theirs), _together(ours, ours), _together(theirs, unlogged))
+    _note(_together(theirs, theirs.keys() - unlogged), pair.ours, noted, renamed=renamed)
     return pair
 
 
@@ -170,7 +178,7 @@ def _together(sums: Mapping[str, _Sums], models: Iterable[str]) -> _Sums:
 
 
 def _note(theirs: _Sums, ours: _Sums, noted: Counter[str], *, renamed: bool) -> None:
-    """Say why one session may differ."""
+    """Say why one session may differ in the models that both sides know."""
     noted[_UNPRICED] += ours.usd.count(None)
     if theirs.tokens != ours.tokens:
         noted[_MORE if theirs.tokens.total > ours.tokens.total else _LESS] += 1
@@ -190,5 +198,5 @@ def _tokens(count: Counted) -> Tokens:
 
 def _many(template: str, number: int) -> str:
     """``1 session``, ``3 requests``."""
-    what = {_LATE: "request", _UNPRICED: "request", _UNLOGGED: "model"}.get(template, "session")
+    what = "request" if template in {_LATE, _UNPRICED} else "session"
     return f"{number} {what}{'' if number == 1 else 's'}"

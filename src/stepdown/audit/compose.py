@@ -42,7 +42,15 @@ ASSUMPTIONS: Final = tuple(" ".join(part.split()) for part in _ASSUMED.split("\n
 """What the projection takes for granted, one sentence or two each."""
 
 
-def compose(history: History, prices: Prices, projector: Projector, policy: Policy, day_of: Callable[[float], str]) -> Audit:
+def compose(
+    history: History,
+    prices: Prices,
+    projector: Projector,
+    policy: Policy,
+    day_of: Callable[[float], str],
+    *,
+    whole: bool = True,
+) -> Audit:
     """Everything but where was looked, when, and for whom, which the caller fills in.
 
     Args:
@@ -51,6 +59,7 @@ def compose(history: History, prices: Prices, projector: Projector, policy: Poli
         projector: of the same history.
         policy: the thresholds.
         day_of: the ISO date of a time, in the zone of the report.
+        whole: whether it is the history of all projects; a plan's windows cannot be told from a part of its use.
     """
     fates = {mode: projector.follow(mode) for mode in MODES}
     routing = tuple(summed(mode, history.units, fates[mode]) for mode in MODES)
@@ -75,7 +84,7 @@ def compose(history: History, prices: Prices, projector: Projector, policy: Poli
         cache=_cache(history),
         top=tuple(_top(history.units, fates["full"], work, prices)),
         routing=routing,
-        windows=tuple(windows(history, [_share(fate) for fate in fates["full"]])),
+        windows=tuple(windows(history, [_share(fate) for fate in fates["full"]])) if whole else (),
         checks=tuple(checks(history)),
         troubles=_troubles(history, routing),
         unknown_models=sums.unpriced(),
@@ -188,26 +197,42 @@ def _by_tier(lines: Iterable[Line]) -> tuple[Line, ...]:
 
 
 def _cache(history: History) -> Cache:
-    prompt = read = 0
-    read_usd = write_usd = without = 0.0
+    prompt = read = written = unknown = 0
+    read_usd: float | None = None
+    write_usd: float | None = None
+    without: float | None = None
     for work in history.units:
         for request, terms in zip(work.requests, work.terms, strict=True):
             prompt += request.prompt
             read += request.cache_read
-            if terms is None:
+            written += request.cache_write
+            cached = request.cache_read + request.cache_write
+            if not cached:
                 continue
-            written = request.cache_write - request.written_1h
-            paid_read = request.cache_read * terms[2]
-            paid_write = written * terms[3] + request.written_1h * terms[4]
-            read_usd += paid_read
-            write_usd += paid_write
-            without += (request.cache_read + request.cache_write) * terms[0] - paid_read - paid_write
-    return Cache(share=read / prompt if prompt else 0.0, read_usd=read_usd, write_usd=write_usd, without_usd=without)
+            # What a log itself says of a cost is for all kinds of tokens together.
+            times = VARIANTS.get(request.variant)
+            if terms is None or times is None:
+                unknown += request.count or 1
+                continue
+            paid_read = times * request.cache_read * terms[2]
+            paid_write = times * ((request.cache_write - request.written_1h) * terms[3] + request.written_1h * terms[4])
+            if request.cache_read:
+                read_usd = (read_usd or 0.0) + paid_read
+            if request.cache_write:
+                write_usd = (write_usd or 0.0) + paid_write
+            without = (without or 0.0) + times * cached * terms[0] - paid_read - paid_write
+    return Cache(
+        share=read / prompt if prompt else 0.0,
+        read_usd=read_usd if read else 0.0,
+        write_usd=write_usd if written else 0.0,
+        without_usd=without if read or written else 0.0,
+        unknown=unknown,
+    )
 
 
 def _top(units: Sequence[Work], fates: Sequence[Fate | None], work: Sequence[str], prices: Prices) -> Iterable[TopUnit]:
-    ranked = sorted(range(len(units)), key=lambda number: -_known(units[number]))[:_TOP]
-    for number in ranked:
+    ranked = sorted(range(len(units)), key=lambda number: _dearness(units[number]))
+    for number in ranked[:_TOP]:
         one, fate = units[number], fates[number]
         model = prices.model(one.requests[0])
         yield TopUnit(
@@ -222,13 +247,24 @@ def _top(units: Sequence[Work], fates: Sequence[Fate | None], work: Sequence[str
             requests=sum(request.count or 1 for request in one.requests),
             tokens=sum(map(attrgetter("tokens"), one.requests), Tokens()),
             usd=_known(one),
+            unknown=sum(request.count or 1 for request, cost in zip(one.requests, one.costs, strict=True) if cost is None),
             routed=fate.model.id if fate is not None and fate.model is not None else "",
             saved_usd=fate.net if fate is not None and fate.model is not None else 0.0,
         )
 
 
-def _known(work: Work) -> float:
-    return sum(cost for cost in work.costs if cost is not None)
+def _dearness(work: Work) -> tuple[bool, float]:
+    """What sorts units, the dearest first; of what no price is known, the largest."""
+    usd = _known(work)
+    if usd is None:
+        return True, -sum(request.prompt + request.output for request in work.requests)
+    return False, -usd
+
+
+def _known(work: Work) -> float | None:
+    """What is known of what it cost; None where nothing is."""
+    costs = [cost for cost in work.costs if cost is not None]
+    return sum(costs) if costs else None
 
 
 def _share(fate: Fate | None) -> float:

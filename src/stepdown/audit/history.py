@@ -1,13 +1,17 @@
 """All logs together: each answer once, in units, in order. Pure."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
+from typing import Final
 
 import msgspec
 
 from stepdown.audit.price import Prices, Terms, charged
 from stepdown.sessions.records import Counted, Limit, Log, Request, Turn
+
+LATE: Final = "answers that are dated in the future, and left out"
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -54,7 +58,9 @@ class History(msgspec.Struct, frozen=True):
     partial: dict[str, frozenset[str]] = {}
 
 
-def gather(logs: Mapping[str, Sequence[Log]], prices: Prices, *, since: float = 0.0, project: str = "") -> History:
+def gather(
+    logs: Mapping[str, Sequence[Log]], prices: Prices, *, since: float = 0.0, until: float = math.inf, project: str = ""
+) -> History:
     """Put logs together.
 
     An answer that several files hold (resumed and forked sessions copy what went before) belongs to the one that began first.
@@ -63,6 +69,7 @@ def gather(logs: Mapping[str, Sequence[Log]], prices: Prices, *, since: float = 
         logs: per agent.
         prices: says what requests cost.
         since: requests and meters before it are left out, seconds since the epoch.
+        until: likewise of those after it, which are counted as a trouble: no clock can have said so.
         project: only units of this directory and those below it, or of directories of this name; "" is all.
     """
     units: list[Work] = []
@@ -75,13 +82,18 @@ def gather(logs: Mapping[str, Sequence[Log]], prices: Prices, *, since: float = 
         first = len(units)
         lost: list[tuple[str, str]] = []
         for log, own in _once(files):
-            troubles.update(log.troubles)
-            duplicates += len(log.requests) - len(own)
-            kept = _units(agent, log, own, prices, since, project)
+            late = sum(request.at > until for request in own)
+            kept = _units(agent, log, own, prices, (since, until), project)
+            if kept or not (since or project):  # what is odd in a log that was not asked for is nobody's question
+                troubles.update(log.troubles)
+                troubles.update({LATE: late} if late else {})
+                duplicates += sum(since <= request.at <= until for request in log.requests) - sum(
+                    since <= request.at <= until for request in own
+                )
             if sum(len(work.requests) for work in kept) < len(log.requests):
                 lost += _lost(log, kept)
             units += kept
-        states = {state for log in files for state in log.limits if state.at >= since}
+        states = {state for log in files for state in log.limits if since <= state.at <= until}
         limits[agent] = sorted(states, key=lambda state: (state.at, state.window, state.used or 0.0))
         counted[agent] = _last_counts(files)
         partial[agent] = _partial(files, lost, units[first:])
@@ -117,10 +129,10 @@ def _once(files: Sequence[Log]) -> list[tuple[Log, list[Request]]]:
     return found
 
 
-def _units(agent: str, log: Log, own: Sequence[Request], prices: Prices, since: float, project: str) -> list[Work]:
+def _units(agent: str, log: Log, own: Sequence[Request], prices: Prices, span: tuple[float, float], project: str) -> list[Work]:
     turns: defaultdict[int, list[Request]] = defaultdict(list)
     for request in own:
-        if request.at >= since:
+        if span[0] <= request.at <= span[1]:
             turns[request.turn].append(request)
     return [
         _priced(agent, log.turns[number], requests, prices)

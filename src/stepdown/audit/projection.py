@@ -1,14 +1,14 @@
 """What routing would have made of recorded work: the same decisions, the same prices, caches followed request by request. Pure.
 
 Every unit is decided by the router as it would have been when it began, below the model that it ran on. In the middle of a
-conversation it moves only where that pays (`stepdown.switching`). What it would have cost then is reckoned from its own
-requests: the same tokens at the other model's prices, a cache written anew where the model changes, and all of it again on its
-own model with the chance that the cheaper one fails.
+conversation it moves only where that pays (`stepdown.switching`), or as another `Rule` has it. What it would have cost then is
+reckoned from its own requests: the same tokens at the other model's prices, a cache written anew where the model changes, and
+all of it again on its own model with the chance that the cheaper one fails.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -63,17 +63,71 @@ class Fate(msgspec.Struct, frozen=True):
         return self.spent - self.there - self.failing * (self.spent if self.model else 0.0) - self.cache
 
 
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit that is about to begin, as a rule sees it.
+
+    Attributes:
+        work: the unit with its requests; only a rule that is to know the future looks at those.
+        own: the model that its user chose.
+        target: the cheaper model that routing has for it; None where routing leaves it on its own.
+        held: the cheaper model that the conversation is on already, by an earlier move; None where it is on its own.
+        talk: the conversation; ``cached`` is 0 at a free moment, and where it is on `target` already.
+        again: what the unit is expected to cost on its own model, US dollars.
+        failing: the chance that it fails on `target`.
+    """
+
+    work: Work
+    own: Model
+    target: Model | None
+    held: Model | None
+    talk: Talk
+    again: float
+    failing: float
+
+
+class Rule(Protocol):
+    """Where a unit goes of which routing has said what could do it."""
+
+    def place(self, opening: Opening) -> Model:
+        """`Opening.own`, `Opening.target` or `Opening.held`."""
+
+
+class Priced:
+    """As stepdown does it: what needs its own model goes there; the rest is moved at a free moment, and else where it pays.
+
+    Args:
+        returns: the chance that a conversation goes back to its own model (`Policy.switch_returns`).
+    """
+
+    def __init__(self, returns: float) -> None:
+        self._returns = returns
+
+    def place(self, opening: Opening) -> Model:
+        """See `Rule.place`."""
+        target = opening.target
+        if target is None:
+            return opening.own
+        if not opening.talk.cached:
+            return target
+        found = switch(opening.own, target, opening.talk, returns=self._returns, failing=opening.failing * opening.again)
+        return target if found is not None and found.pays else opening.own
+
+
 class _Warm:
     """What stands in caches of one conversation, as it would have gone: per model tokens, and until when."""
 
-    __slots__ = ("holder", "moved", "until")
+    __slots__ = ("holder", "hour", "moved", "routed", "until")
 
     def __init__(self) -> None:
         self.until: dict[str, tuple[int, float]] = {}
         self.holder = ""
         """The model that answered last."""
+        self.hour = False
+        """Whether what it writes is kept for an hour, which costs more to write."""
         self.moved = False
         """Whether any unit of it would have run elsewhere: until then everything is as it was."""
+        self.routed: dict[str, str] = {}
+        """Per model that a unit of it was moved to, the model that its user had chosen then."""
 
     def tokens(self, ref: str, at: float) -> int:
         tokens, until = self.until.get(ref, (0, 0.0))
@@ -87,23 +141,26 @@ class Projector:
         router: decides, with routing switched on.
         prices: of requests.
         history: the work.
+        rule: when to change models; priced if not given.
     """
 
-    def __init__(self, router: Router, prices: Prices, history: History) -> None:
+    def __init__(self, router: Router, prices: Prices, history: History, rule: Rule | None = None) -> None:
         self._router = router
         self._policy = router.policy
+        self._rule = rule or Priced(router.policy.switch_returns)
         self._prices = prices
         self._history = history
         self._decisions: dict[tuple[object, ...], Decision] = {}
         self._usual = _usual(history)
-        self._used: dict[str, float] = {}
-        """Per model, until when what all conversations begin with (instructions, tools) is in its cache."""
+        self._begun: dict[str, tuple[int, float]] = {}
+        """Per model, the prompt with which a conversation began on it last, in tokens, and until when that is in its cache:
+        instructions and tools, which all conversations begin with, are no more than that."""
         self._natures = [foreseen(work.turn, self._policy) for work in history.units]
 
     def follow(self, mode: str) -> list[Fate | None]:
         """The fate of each unit of the history under ``delegated`` or ``full``; None where what it cost is unknown."""
         talks: defaultdict[tuple[str, str], _Warm] = defaultdict(_Warm)
-        self._used.clear()
+        self._begun.clear()
         fates: list[Fate | None] = []
         for work, nature in zip(self._history.units, self._natures, strict=True):
             warm = talks[work.agent, work.turn.conversation]
@@ -130,6 +187,32 @@ class Projector:
 
     def _target(self, work: Work, nature: Classification, own: Model, warm: _Warm, mode: str) -> tuple[Model | None, str]:
         """Where the unit would have started, or why it would have stayed."""
+        target, why = self._wanted(work, nature, own, mode)
+        held = self._held(own, warm)
+        if target is None and held is None:
+            return None, why
+        at = work.requests[0].at
+        usual = self._usual[work.turn.type]
+        other = target or held or own
+        cached = 0 if warm.holder == other.ref else self._cached(work.requests[0], own, warm)
+        talk = Talk(
+            cached=cached,
+            warm=min(cached, self._at_hand(other.ref, warm, at)),
+            fresh=usual.fresh,
+            output=usual.output,
+            turns=usual.requests,
+            hour=warm.hour or work.requests[0].written_1h > 0,
+        )
+        again = own.cost(Tokens(cache_read=cached, cache_write=usual.fresh, output=usual.output)) or 0.0
+        failing = priors(nature.tier, self._policy)[(other.tier or Tier.STANDARD).rank]
+        opening = Opening(
+            work=work, own=own, target=target, held=held, talk=talk, again=again * usual.requests, failing=failing
+        )
+        placed = self._rule.place(opening)
+        return (None, why or SWITCHING) if placed is own else (placed, "")
+
+    def _wanted(self, work: Work, nature: Classification, own: Model, mode: str) -> tuple[Model | None, str]:
+        """What routing has for the unit, or why nothing."""
         origin = work.turn.origin
         if origin == "human" and mode != "full":
             return None, PERSON
@@ -141,27 +224,19 @@ class Projector:
                 return None, FAILING
             return None, HEAVY if nature.tier is Tier.HEAVY else NO_CHEAPER
         target = self._router.catalog.find_ref(decision.ref)
-        if target is None:
-            return None, NO_CHEAPER
-        at = work.requests[0].at
-        cached = self._cached(work.requests[0], own, target, warm)
-        if warm.holder == target.ref or not cached:
-            return target, ""
-        usual = self._usual[work.turn.type]
-        talk = Talk(
-            cached=cached, warm=warm.tokens(target.ref, at), fresh=usual.fresh, output=usual.output, turns=usual.requests
-        )
-        again = own.cost(Tokens(cache_read=cached, cache_write=usual.fresh, output=usual.output)) or 0.0
-        failing = priors(nature.tier, self._policy)[(target.tier or Tier.STANDARD).rank] * usual.requests * again
-        found = switch(own, target, talk, returns=self._policy.switch_returns, failing=failing)
-        return (target, "") if found is not None and found.pays else (None, SWITCHING)
+        return (None, NO_CHEAPER) if target is None else (target, "")
 
-    def _cached(self, request: Request, own: Model, target: Model, warm: _Warm) -> int:
-        """How much of the prompt its own model has in its cache and the other would have to read anew, in tokens.
+    def _held(self, own: Model, warm: _Warm) -> Model | None:
+        """The cheaper model that the conversation is on by an earlier move."""
+        moved = warm.holder != own.ref and warm.routed.get(warm.holder) == own.ref
+        return self._router.catalog.find_ref(warm.holder) if moved else None
+
+    def _cached(self, request: Request, own: Model, warm: _Warm) -> int:
+        """How much of the prompt its own model has in its cache, in tokens.
 
         Where its own model answered last, that is what it was billed for; else what would be left of an earlier time.
         """
-        if request.count != 1 or (not warm.holder and self._at_hand(target.ref, request.at)):
+        if request.count != 1:
             return 0
         return request.cache_read if warm.holder in {"", own.ref} else warm.tokens(own.ref, request.at)
 
@@ -187,10 +262,17 @@ class Projector:
         Requests that its user sent to another model in the middle of the unit stay there.
         """
         last = work.requests[-1]
+        first = work.requests[0]
+        if not warm.holder and first.count == 1:
+            ref = (target or own).ref
+            shared, until = self._begun.get(ref, (0, 0.0))
+            self._begun[ref] = (shared if first.at <= until and shared < first.prompt else first.prompt, until)
         if target is None and not warm.moved:  # all is as it was
             self._note(warm, own.ref, last)
             return work.usd or 0.0, 0.0
         warm.moved = True
+        if target is not None:
+            warm.routed[target.ref] = own.ref
         goes, named = target or own, work.requests[0].model
         there = lost = 0.0
         before = None
@@ -209,30 +291,28 @@ class Projector:
         return there, lost
 
     def _rewritten(self, request: Request, model: Model, warm: _Warm, *, moved: bool) -> float:
-        """What of this request's cached prompt `model` would have had to read anew, at what it costs beyond reading it.
-
-        What the first request of a conversation read is what all of them begin with.
-        """
+        """What of this request's cached prompt `model` would have had to read anew, at what it costs beyond reading it."""
         ref = model.ref
         if request.count != 1 or ref == warm.holder or not (warm.holder or moved):
             return 0.0
-        if not warm.holder and self._at_hand(ref, request.at):
-            return 0.0
-        anew = request.cache_read - min(request.cache_read, warm.tokens(ref, request.at))
+        anew = request.cache_read - min(request.cache_read, self._at_hand(ref, warm, request.at))
         terms = self._prices.terms(request, model) if anew else None
-        return 0.0 if terms is None else anew * (terms[3] - terms[2])
+        hour = warm.hour or request.written_1h > 0
+        return 0.0 if terms is None else anew * (terms[4 if hour else 3] - terms[2])
 
     def _note(self, warm: _Warm, ref: str, request: Request) -> None:
         """A request was answered: its prompt and its answer are in the model's cache for a while."""
         if request.cache_read or request.cache_write:
             until = request.at + (self._policy.cache_seconds_long if request.written_1h else self._policy.cache_seconds)
             warm.until[ref] = (request.prompt + request.output, until)
-            self._used[ref] = until
+            warm.hour = warm.hour or request.written_1h > 0
+            self._begun[ref] = (self._begun.get(ref, (0, 0.0))[0], until)
         warm.holder = ref
 
-    def _at_hand(self, ref: str, at: float) -> bool:
-        """Whether another conversation has left in the model's cache what all of them begin with."""
-        return at <= self._used.get(ref, 0.0)
+    def _at_hand(self, ref: str, warm: _Warm, at: float) -> int:
+        """How much of a conversation's prompt is in a model's cache, in tokens: its own, or what it shares with all others."""
+        shared, until = self._begun.get(ref, (0, 0.0))
+        return max(warm.tokens(ref, at), shared if not warm.holder and at <= until else 0)
 
 
 class _Usual(msgspec.Struct, frozen=True):

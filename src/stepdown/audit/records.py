@@ -84,7 +84,8 @@ class TopUnit(msgspec.Struct, frozen=True, kw_only=True):
         work: how hard it was, seen afterwards.
         requests: how many.
         tokens: of those.
-        usd: what it cost.
+        usd: what those of its requests cost whose price is known; None where none of them has one.
+        unknown: how many of its requests have no known price.
         routed: the model that routing in mode ``full`` would have started it on; "" where it would have left it.
         saved_usd: what that would have saved, in expectation.
     """
@@ -99,7 +100,8 @@ class TopUnit(msgspec.Struct, frozen=True, kw_only=True):
     work: str
     requests: int
     tokens: Tokens
-    usd: float
+    usd: float | None
+    unknown: int = 0
     routed: str = ""
     saved_usd: float = 0.0
 
@@ -185,30 +187,33 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         window: ``5h`` or ``week``.
         start: seconds since the epoch.
         end: likewise.
-        usd: what was used in it, at API prices.
+        usd: what was used in it, at API prices: the sum of what has a known price; None where requests were made and none has.
         requests: how many.
+        unknown: of those, how many have no known price.
         used: the highest fraction of it that the provider reported, 0 to 1; None where no log says.
         full: when it was full (a request was refused, or the meter said so), seconds since the epoch; None where it was not.
-        full_usd: what was used in it by then, at API prices; None where it was not full.
+        full_usd: what was used in it by then, as `usd`; None also where it was not full.
         source: ``reported`` (start and end by the provider's word) or ``estimated`` (from when requests were made).
-        routed_usd: what would have been used in it by then under routing in mode ``full``.
+        routed_usd: what would have been used in it under routing in mode ``full``, as `usd`: by the time it was full, or in
+            all of it where it was not.
     """
 
     agent: str
     window: str
     start: float
     end: float
-    usd: float
+    usd: float | None
     requests: int
+    unknown: int = 0
     used: float | None = None
     full: float | None = None
     full_usd: float | None = None
     source: str = "estimated"
-    routed_usd: float = 0.0
+    routed_usd: float | None = 0.0
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """Our sums beside what an agent counted itself, over the sessions and models for which it did.
+    """Our sums beside what an agent counted itself, over the sessions of which both know something.
 
     Attributes:
         agent: which.
@@ -216,7 +221,9 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
         theirs: tokens by its count.
         ours: tokens by ours.
         theirs_usd: dollars by its count; None where it counts none.
-        ours_usd: dollars by ours, over the same; None where a price is unknown.
+        ours_usd: dollars by ours, over the same sessions; None where a price is unknown.
+        unlogged: of `theirs`, the tokens of models that the logs of their session have no request of.
+        unlogged_usd: of `theirs_usd`, what those cost; None where it counts none for them.
         differing: sessions in which the tokens differ.
         notes: why they may differ.
     """
@@ -227,6 +234,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     ours: Tokens
     theirs_usd: float | None = None
     ours_usd: float | None = None
+    unlogged: Tokens = Tokens()
+    unlogged_usd: float | None = 0.0
     differing: int = 0
     notes: tuple[str, ...] = ()
 
@@ -248,15 +257,18 @@ class Cache(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         share: cache reads as a fraction of all prompt tokens, 0 to 1.
-        read_usd: paid for reading.
-        write_usd: paid for writing.
-        without_usd: what the same prompts would have cost beyond that without any cache.
+        read_usd: paid for reading; None where something was read, but nothing of it at a known price.
+        write_usd: paid for writing; None likewise.
+        without_usd: what the same prompts would have cost beyond that without any cache; None where a cache was used, but
+            never at a known price.
+        unknown: how many requests used a cache at a price that is not known; they are in none of the amounts.
     """
 
     share: float = 0.0
-    read_usd: float = 0.0
-    write_usd: float = 0.0
-    without_usd: float = 0.0
+    read_usd: float | None = 0.0
+    write_usd: float | None = 0.0
+    without_usd: float | None = 0.0
+    unknown: int = 0
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
@@ -265,7 +277,9 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         version: of this document.
         made: when, seconds since the epoch.
-        zone: the time zone of days: ``Europe/Berlin``, ``UTC+02:00``.
+        zone: the time zone of days: ``Europe/Berlin``, ``UTC+02:00``, ``UTC+01:00 and UTC+02:00``.
+        offsets: from when on, in seconds since the epoch, that zone is how many seconds ahead of UTC; in order. Before the
+            first it is as at the first. () is UTC.
         sample: whether this is the bundled sample and nobody's history.
         anonymous: whether names of projects and paths are left out.
         since: the ISO date from which was read; "" is everything.
@@ -285,7 +299,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
         work: by how hard the work was, seen afterwards: light, standard, heavy; `key` is the tier.
         tiers: by the tier of the model that was used; ``unknown`` last.
         cache: what caching did.
-        top: the dearest units.
+        top: the dearest units; those of which no cost is known come last, the largest first.
         routing: what routing would have made of it: delegated, then full.
         windows: of plans, in order; those of which nothing is known but their use included.
         checks: per agent that counts itself.
@@ -297,6 +311,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     version: int = VERSION
     made: float
     zone: str
+    offsets: tuple[tuple[float, int], ...] = ()
     sample: bool = False
     anonymous: bool = False
     since: str = ""

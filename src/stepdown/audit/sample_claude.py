@@ -298,8 +298,10 @@ class Chat:
             self.used[model] = [a + b for a, b in zip(self.used.get(model, [0] * 5), counts, strict=True)]
 
     def _counted(self) -> Line:
-        """Claude Code's own count at the end of a session, with the title, which is in no log."""
-        used = self.used | {HAIKU: [a + b for a, b in zip(self.used.get(HAIKU, [0] * 5), (410, 12, 0, 0, 0), strict=True)]}
+        """Claude Code's own count at the end of a session, with the title of one in eight, which is in no log."""
+        used = dict(self.used)
+        if self.session[-1] in "08":
+            used[HAIKU] = [a + b for a, b in zip(used.get(HAIKU, [0] * 5), (410, 12, 0, 0, 0), strict=True)]
         models = {model: _model_usage(model, counts) for model, counts in used.items()}
         total = sum(one["costUSD"] for one in models.values())
         return {"type": "cost-state", "sessionId": self.session, "totalCostUSD": total, "modelUsage": models}

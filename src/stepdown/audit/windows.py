@@ -64,23 +64,43 @@ class _Span(msgspec.Struct):
 
 
 class _Sums(msgspec.Struct):
-    """What fell into one window; lists, because the order of floats in a sum changes it."""
+    """What fell into one window, or into its time until it was full.
+
+    Attributes:
+        usd: what each request cost; a list, because the order of floats in a sum changes it.
+        routed: likewise under routing.
+        requests: how many.
+        unknown: of those, how many without a known price.
+    """
 
     usd: list[float] = []
-    full_usd: list[float] = []
-    routed_usd: list[float] = []
+    routed: list[float] = []
     requests: int = 0
+    unknown: int = 0
+
+    def add(self, usd: float | None, share: float, count: int) -> None:
+        self.requests += count
+        if usd is None:
+            self.unknown += count
+        else:
+            self.usd.append(usd)
+            self.routed.append(usd * share)
+
+    def of(self, amounts: Iterable[float]) -> float | None:
+        """The sum of what is known; None where nothing is."""
+        return None if self.requests and self.unknown == self.requests else math.fsum(amounts)
 
 
-_Spend = tuple[float, float, float, int]
-"""One request: when, dollars, dollars under routing, how many requests it stands for."""
+_Spend = tuple[float, float | None, float, int]
+"""One request: when, dollars (None is unknown), those under routing as a multiple, how many requests it stands for."""
 
 
 def windows(history: History, routed_share: Sequence[float]) -> tuple[Window, ...]:
     """The windows of all plans in which anything was used, in order.
 
     Windows of one agent and kind never overlap. Each request of Claude Code falls into exactly one of its 5-hour windows. What
-    has no known price is in no sum of dollars.
+    has no known price is in no sum of dollars, and counted. A history of one project has a part of a plan's use: no windows
+    can be told from it.
 
     Args:
         history: everything that the logs say.
@@ -94,8 +114,7 @@ def windows(history: History, routed_share: Sequence[float]) -> tuple[Window, ..
     for work, share in zip(history.units, routed_share, strict=True):
         if work.agent in _PLANS:
             spends[work.agent] += [
-                (request.at, cost or 0.0, (cost or 0.0) * share, request.count)
-                for request, cost in zip(work.requests, work.costs, strict=True)
+                (request.at, cost, share, request.count or 1) for request, cost in zip(work.requests, work.costs, strict=True)
             ]
     found = [
         one
@@ -110,9 +129,10 @@ def typical_limit(found: Iterable[Window], agent: str, window: str) -> tuple[flo
     """The least and the most that was used before a window was full, US dollars at API prices; None below two such windows.
 
     An estimate of the plan's limit, and a range for a reason: models weigh differently in a plan than in dollars, and use
-    elsewhere is not seen. Windows that were full without any use of ours say nothing and are left out.
+    elsewhere is not seen. Windows that were full without any use of ours say nothing and are left out, and so are those with
+    use of unknown cost.
     """
-    seen = [one.full_usd for one in _full(found, agent, window) if one.full_usd]
+    seen = [one.full_usd for one in _full(found, agent, window) if one.full_usd and not one.unknown]
     return (min(seen), max(seen)) if len(seen) > 1 else None
 
 
@@ -120,11 +140,12 @@ def spared(found: Sequence[Window], agent: str, window: str) -> tuple[int, int]:
     """How many windows were full, and how many of them would not have been under routing.
 
     An estimate on the careful side: a window counts as spared where what routing would have used by the moment it was full is
-    below the least that ever filled one.
+    below the least that ever filled one, and all of it is known.
     """
     full = _full(found, agent, window)
     limit = typical_limit(found, agent, window)
-    return len(full), sum(1 for one in full if limit and one.full_usd and one.routed_usd < limit[0])
+    known = [one.routed_usd for one in full if one.full_usd and one.routed_usd is not None and not one.unknown]
+    return len(full), sum(1 for routed in known if limit and routed < limit[0])
 
 
 def _full(found: Iterable[Window], agent: str, window: str) -> list[Window]:
@@ -134,33 +155,32 @@ def _full(found: Iterable[Window], agent: str, window: str) -> list[Window]:
 def _summed(agent: str, window: str, spans: Sequence[_Span], spends: Iterable[_Spend]) -> Iterator[Window]:
     """The windows with what was used in them; without those of which nothing says that they were used."""
     starts = [span.start for span in spans]
-    sums: dict[int, _Sums] = {}
-    for at, usd, routed, count in spends:
+    sums: dict[int, tuple[_Sums, _Sums]] = {}
+    for at, usd, share, count in spends:
         place = bisect_right(starts, at) - 1
         if place < 0 or at >= spans[place].end:
             continue
-        into = sums.setdefault(place, _Sums())
-        into.usd.append(usd)
-        into.requests += count
+        whole, by_then = sums.setdefault(place, (_Sums(), _Sums()))
+        whole.add(usd, share, count)
         full = spans[place].full
         if full is None or at <= full:
-            into.full_usd.append(usd)
-            into.routed_usd.append(routed)
+            by_then.add(usd, share, count)
     for place, span in enumerate(spans):
         if place in sums or span.used or span.full is not None:
-            into = sums.get(place, _Sums())
+            whole, by_then = sums.get(place, (_Sums(), _Sums()))
             yield Window(
                 agent=agent,
                 window=window,
                 start=span.start,
                 end=span.end,
-                usd=math.fsum(into.usd),
-                requests=into.requests,
+                usd=whole.of(whole.usd),
+                requests=whole.requests,
+                unknown=whole.unknown,
                 used=span.used,
                 full=span.full,
-                full_usd=None if span.full is None else math.fsum(into.full_usd),
+                full_usd=None if span.full is None else by_then.of(by_then.usd),
                 source=span.source,
-                routed_usd=math.fsum(into.routed_usd),
+                routed_usd=by_then.of(by_then.routed),
             )
 
 

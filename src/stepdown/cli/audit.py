@@ -3,16 +3,17 @@
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 import msgspec
 
 from stepdown.audit.compose import compose
-from stepdown.audit.history import gather
+from stepdown.audit.history import History, gather
 from stepdown.audit.price import Prices
 from stepdown.audit.projection import Projector
 from stepdown.audit.records import Audit, Place, Trouble
@@ -24,15 +25,22 @@ from stepdown.errors import UsageError
 from stepdown.ledger.open import home
 from stepdown.preferences import Preferences, load_preferences
 from stepdown.report.audit_text import render_text
+from stepdown.report.periods import Offsets, ahead, offsets, offsets_name
 from stepdown.routing import Router
 from stepdown.sessions.index import FILE, Index
 from stepdown.sessions.read import Collected, collect
 from stepdown.sessions.records import Log
 from stepdown.sessions.sources import NEXT_TO_PROJECTS, SOURCES
+from stepdown.whole import write_whole
 
 _BAR: Final = 24
+_ASTRAY: Final = 86_400.0
+"""Seconds that a clock may be ahead of this one; what is dated later is no date."""
 _WIDTH: Final = 100
 """Cells of the summary where the output is no terminal."""
+_AROUND: Final = 8 * 86_400
+"""Seconds. A plan's window begins and ends up to a week before and after what was asked in it."""
+_EPOCH: Final = date(1970, 1, 1)
 
 
 @click.command("audit", short_help="What your agents' own logs say you spent, and what routing would have saved.")
@@ -59,18 +67,20 @@ def command(*, since: str, project: str, html: Path | None, hides: bool, sample:
 
             with TemporaryDirectory(prefix="stepdown-sample-") as folder:
                 environ = write(Path(folder))
-                found = _settled(_audit(Preferences(), environ, [], Index(None), start, asked, sample=True), Path(folder))
+                found = _settled(
+                    _audit(Preferences(), environ, [], Index(None), start, asked, sample=True, hides=hides), Path(folder)
+                )
         else:
             shipped = Catalog.load()
             preferences = load_preferences(Path.cwd(), catalog=shipped)
             for warning in dict.fromkeys(preferences.warnings):
                 complain(warning)
             with Index(home() / FILE) as index:
-                found = _audit(preferences, os.environ, [Path.cwd()], index, start, asked)
+                found = _audit(preferences, os.environ, [Path.cwd()], index, start, asked, hides=hides)
     day = datetime.fromtimestamp(start).astimezone().date().isoformat() if since else ""
     took = 0.0 if sample else time.monotonic() - started  # how fast an invented history is made is nobody's question
-    found = msgspec.structs.replace(found, since=day, project=project, seconds=took)
-    if project and found.first is None and not sample:
+    found = msgspec.structs.replace(found, since=day, project=asked, seconds=took)
+    if project and found.first is None:
         raise UsageError(f"--project {project}: no log speaks of a project of that name or directory")
     if hides:
         from stepdown.audit.anonymous import anonymous  # noqa: PLC0415 - likewise
@@ -95,6 +105,7 @@ def _audit(
     project: str,
     *,
     sample: bool = False,
+    hides: bool = False,
 ) -> Audit:
     """Read, put together, follow under routing."""
     progress = _Reading()
@@ -102,9 +113,11 @@ def _audit(
     progress.done("putting it together")
     router = Router(_switched_on(preferences))
     prices = Prices(router.catalog)
-    history = gather(collected.logs, prices, since=start, project=project)
-    zone, day_of = _zone()
-    made = compose(history, prices, Projector(router, prices, history), router.policy, day_of)
+    now = time.time()
+    history = gather(collected.logs, prices, since=start, until=now + _ASTRAY, project=project)
+    zone, ahead_of_utc = _zone(history)
+    follows = Projector(router, prices, history)
+    made = compose(history, prices, follows, router.policy, _day_of(ahead_of_utc), whole=not project)
     progress.done("")
     troubles = [*made.troubles]
     if collected.unreadable:
@@ -114,9 +127,11 @@ def _audit(
         complain(f"what was read cannot be remembered for the next time: {index.problem}")
     return msgspec.structs.replace(
         made,
-        made=time.time(),
+        made=now,
         zone=zone,
+        offsets=ahead_of_utc,
         sample=sample,
+        assumptions=(*made.assumptions, _routed_as(preferences, hides=hides)),
         places=tuple(_places(collected)),
         troubles=tuple(troubles),
     )
@@ -137,6 +152,14 @@ def _collected(
         first.read_bytes + second.read_bytes,
         (*first.unreadable, *second.unreadable),
     )
+
+
+def _routed_as(preferences: Preferences, *, hides: bool) -> str:
+    """Whose preferences decided."""
+    if not preferences.files:
+        return "No preferences were found where this was run, so that routing takes the cheapest model of each tier."
+    files = ", ".join(preferences.files)
+    return f"All projects are routed by the preferences that hold where this was run{'' if hides else f' ({files})'}."
 
 
 def _places(collected: Collected) -> list[Place]:
@@ -176,7 +199,7 @@ def _write_page(file: Path, found: Audit) -> None:
     from stepdown.report.audit_page import render_page  # noqa: PLC0415 - Jinja is only needed for a page
 
     try:
-        file.write_text(render_page(found), encoding="utf-8")
+        write_whole(file, render_page(found).encode())
     except OSError as error:
         raise UsageError(f"--html {file}: cannot be written: {error.strerror or error}") from error
 
@@ -200,19 +223,31 @@ class _Reading:
         self._show(text)
 
 
-def _zone() -> tuple[str, Callable[[float], str]]:
-    """The machine's time zone: its name, and the day of a time in it."""
+def _zone(history: History) -> tuple[str, Offsets]:
+    """The machine's time zone as the C library has it, over the time of a history: its name, and how far it is ahead of UTC.
 
-    @cache
-    def day(quarter: int) -> str:
-        # No zone's offset has ever been finer than a quarter of an hour in the time of these logs.
-        return time.strftime("%Y-%m-%d", time.localtime(quarter * 900))
+    `TZ` has forms that are no names, and names that this machine's library or Python's own data do not know. What is shown is
+    always the library's time; a name is only given where it means the same.
+    """
+    now = time.time()
+    first = min((one.requests[0].at for one in history.units), default=now)
+    start, end = max(first - _AROUND, 0.0), now + _AROUND
+    found = offsets(lambda at: time.localtime(at).tm_gmtoff, start, end)
+    name = os.environ.get("TZ", str(Path("/etc/localtime").resolve())).lstrip(":")
+    name = name.partition("/zoneinfo/")[2] or name
+    try:
+        zone = ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # all that a name that is none may lead to
+        return offsets_name(found), found
 
-    name = os.environ.get("TZ", "").lstrip(":")
-    if not name:
-        link = Path("/etc/localtime")
-        target = str(link.resolve()) if link.is_symlink() else ""
-        name = target.partition("/zoneinfo/")[2]
-    if not name or name.startswith("/"):
-        name = time.strftime("UTC%z")
-    return name, lambda at: day(int(at // 900))
+    def named(at: float) -> int:
+        shift = datetime.fromtimestamp(at, zone).utcoffset()
+        return int(shift.total_seconds()) if shift is not None else 0
+
+    return name if offsets(named, start, end) == found else offsets_name(found), found
+
+
+def _day_of(zone: Offsets) -> Callable[[float], str]:
+    """The ISO date of a time."""
+    iso = cache(lambda number: (_EPOCH + timedelta(days=number)).isoformat())
+    return lambda at: iso(int((at + ahead(at, zone)) // 86_400))

@@ -1,11 +1,8 @@
 """A client's own configuration pointed at the gateway, and put back: only what we changed, whatever else has changed since."""
 
-import contextlib
 import copy
 import difflib
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +12,7 @@ import msgspec
 from stepdown.clients.records import Entry, Format, Lasting, There
 from stepdown.clients.variables import left_alone
 from stepdown.errors import GatewayError
+from stepdown.whole import write_whole
 
 _LARGEST: Final = 4 * 1024 * 1024
 """Bytes of a configuration file; a larger one is none."""
@@ -250,21 +248,8 @@ def _read(file: Path) -> tuple[str, bool]:
 
 
 def _write(file: Path, text: str) -> None:
-    """Write a file whole or not at all; through a link, with the rights it has."""
-    file = file.resolve()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    mode = 0o600
-    with contextlib.suppress(FileNotFoundError):
-        mode = file.stat().st_mode & 0o7777
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as opened:
-            opened.write(text)
-            os.fchmod(opened.fileno(), mode)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    file.resolve().parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, text.encode(), mode=0o600)
 
 
 def diff(edit: Edit) -> Iterator[str]:

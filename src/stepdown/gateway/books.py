@@ -190,6 +190,11 @@ class Books:
         route, hop = passed.route, passed.hop
         if hop is None or route.asked.attempt:
             return
+        if route.going is not None and not route.going.errand:
+            self._recorder.remember(route.project, route.going.name, route.going.talk.state(), passed.at)
+        if route.stumbled:
+            ref, why = route.stumbled
+            self._recorder.end(_key(route, ref), "quality", why)
         for one in passed.given_up:
             self._add(passed, one.hop, failure=one.failure)
         cost, ceiling = line.cost_usd, line.ceiling_usd
@@ -199,6 +204,7 @@ class Books:
             tokens=passed.tokens,
             cost_usd=cost,
             ceiling_usd=ceiling,
+            cache_loss_usd=passed.cache_loss_usd,
             failure=passed.failure,
             estimated=passed.estimated,
         )
@@ -216,18 +222,31 @@ class Books:
         tokens: Tokens | None = None,
         cost_usd: float | None = None,
         ceiling_usd: float | None = None,
+        cache_loss_usd: float = 0.0,
         failure: str | None,
         estimated: bool = False,
     ) -> None:
         route, unit = passed.route, passed.route.asked.unit
-        key = f"{route.project}\0{unit.type}\0{unit.id or route.id}\0{hop.model.ref}"
+        key = _key(route, hop.model.ref)
         if not self._recorder.is_open(key):
             self._recorder.begin(key, _attempt(passed, hop))
         self._recorder.used(
-            key, tokens=tokens, cost_usd=cost_usd, ceiling_usd=ceiling_usd, failure=failure, estimated=estimated
+            key,
+            tokens=tokens,
+            cost_usd=cost_usd,
+            ceiling_usd=ceiling_usd,
+            cache_loss_usd=cache_loss_usd,
+            failure=failure,
+            estimated=estimated,
         )
         if not unit.id:  # nobody can say that another request belongs to it
             self._recorder.end(key)
+
+
+def _key(route: Route, ref: str) -> str:
+    """What the attempt of a unit on a model is known by here."""
+    unit = route.asked.unit
+    return f"{route.project}\0{unit.type}\0{unit.id or route.id}\0{ref}"
 
 
 def _reserved(route: Route) -> float:
@@ -252,7 +271,7 @@ def _attempt(passed: Passed, hop: Hop) -> Attempt:
         decision=msgspec.json.encode(decision).decode(),
         pattern=pattern(unit, decision.classification),
         started=min(max(passed.at, 0.0), float(LAST_SECOND)),  # the clock of a machine may be badly wrong
-        cause="first" if hop is route.hops[0] else "fallback",
+        cause="fallback" if hop is not route.hops[0] else "step up" if route.stumbled else "first",
     )
 
 

@@ -30,6 +30,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         pin: a model or a tier that this request is pinned to; "" is none.
         model: the model it names, which is its ceiling; "" where it leaves the choice to stepdown.
         attempt: the attempt of `stepdown run` it belongs to; "" where it is none. Such requests are counted by their run.
+        origin: who asked, as it was recognised (`Recognised.origin`); "" where that was declared, or is not known.
     """
 
     unit: Unit
@@ -38,6 +39,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     pin: str = ""
     model: str = ""
     attempt: str = ""
+    origin: str = ""
 
 
 def asked(envelope: Envelope, headers: Mapping[str, str]) -> Asked:

@@ -11,41 +11,25 @@ from typing import Final, Protocol
 import msgspec
 
 from stepdown.budget import exhausted
-from stepdown.catalog import Catalog, Model
-from stepdown.decision import Context, Decision, Needs
+from stepdown.catalog import Model
+from stepdown.decision import Context, Decision, Needs, Retry
 from stepdown.fit import fit
-from stepdown.gateway.declared import CONVERSATION, Asked, asked
-from stepdown.gateway.hops import Hop, Map, has_credential, own_name
+from stepdown.gateway.asking import Chosen, hops, models, needs_of, reserved, unsigned
+from stepdown.gateway.conversations import Conversations
+from stepdown.gateway.declared import Asked, asked
+from stepdown.gateway.going import Going, nature, placed, stumbled
+from stepdown.gateway.hops import Hop, has_credential
 from stepdown.gateway.memory import Held, Key, Memory
+from stepdown.gateway.protocols.signed import INSISTING
+from stepdown.gateway.recognised import recognised
 from stepdown.gateway.wire import Envelope, Unreadable, Wire
+from stepdown.gateway.world import World
 from stepdown.money import dollars
-from stepdown.preferences.schema import ModelChoice, Preferences
-from stepdown.routing import Router
-from stepdown.units import TIERS, Tokens, Unit
+from stepdown.preferences.schema import ModelChoice
+from stepdown.units import TIERS, Unit
 
 MODES: Final = ("observe", "delegated", "full")
-"""What the gateway may change: nothing; declared units; conversations too."""
-
-_STEP: Final = 16_384
-"""Prompts are rounded up to a multiple of so many tokens: a growing conversation asks for the same, and is answered fast."""
-
-_USUAL_OUTPUT: Final = 1_000
-"""Output tokens set aside for a request while it is under way: agents' answers have a few hundred, and are one tool call."""
-
-
-class World(msgspec.Struct, frozen=True):
-    """Everything that follows from the preferences; made anew when they change."""
-
-    preferences: Preferences
-    catalog: Catalog
-    router: Router
-    map: Map
-
-    @classmethod
-    def of(cls, preferences: Preferences, environ: Mapping[str, str]) -> "World":
-        """The world of these preferences; a key is looked up in `environ` when it is needed."""
-        catalog = Catalog.load(preferences.catalog)
-        return cls(preferences, catalog, Router(preferences, catalog), Map(preferences, catalog, environ))
+"""What the gateway may change: nothing; declared units, sub-agents and errands; a person's turns too."""
 
 
 class Past(Protocol):
@@ -78,6 +62,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         refused: why nothing may run; "" otherwise.
         id: names this decision towards the user: the response header ``x-stepdown-decision``.
         held: what is remembered of its unit; None where it has no name.
+        going: its place in its conversation; None where that is not known, or it was declared.
+        lost: tokens of the conversation that the model asked first has to read anew because routing changed it.
+        stumbled: the provider-qualified model that the unit stumbled on just now, and why; () where it did not.
     """
 
     asked: Asked
@@ -90,14 +77,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     refused: str = ""
     id: str = ""
     held: Held | None = None
-
-
-class Chosen(msgspec.Struct, frozen=True):
-    """What the user chose for a request: the ceiling, and what it is pinned to ("" is nothing)."""
-
-    named: Model
-    choice: ModelChoice
-    pin: str
+    going: Going | None = None
+    lost: int = 0
+    stumbled: tuple[str, ...] = ()
 
 
 class Pinned(msgspec.Struct, frozen=True):
@@ -105,6 +87,19 @@ class Pinned(msgspec.Struct, frozen=True):
 
     pin: str
     until: float
+
+
+class Case(msgspec.Struct, frozen=True):
+    """A request while it is decided."""
+
+    request: Asked
+    project: str
+    wire: Wire
+    envelope: Envelope
+    chosen: Chosen
+    needs: Needs
+    going: Going | None
+    dry: bool
 
 
 class Desk:
@@ -116,6 +111,7 @@ class Desk:
         project: whose requests are counted that name no project.
         environ: where keys are.
         clock: seconds since the epoch.
+        conversations: those that an earlier gateway knew.
     """
 
     def __init__(
@@ -126,6 +122,7 @@ class Desk:
         project: str,
         environ: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.time,
+        conversations: Conversations | None = None,
     ) -> None:
         self.world = world
         self.environ = environ
@@ -135,6 +132,7 @@ class Desk:
         self._mode = ""
         self._pin: Pinned | None = None
         self._memory = Memory()
+        self.conversations = Conversations() if conversations is None else conversations
         self._count = 0
         self._born = f"{int(clock()):x}"
 
@@ -142,6 +140,11 @@ class Desk:
         """Go on with other preferences; what was decided under the old ones is decided anew."""
         self.world = world
         self._memory.clear()
+
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch, by the desk's own clock."""
+        return self._clock()
 
     @property
     def mode(self) -> str:
@@ -187,33 +190,73 @@ class Desk:
         if request.pin and (why := self.unknown_pin(request.pin)):
             raise Unreadable(f"x-stepdown-pin: {why}")
         project = request.project or self.project
+        going = None
+        if not request.declared and not request.attempt:
+            found = recognised(envelope, headers)
+            request, going = placed(request, found, self.conversations, project, envelope.prompt, dry=dry)
         named, choice = self._ceiling(request, wire)
         pin = self.meant(request.pin) if request.pin else (self.pin.pin if self.pin else "")
-        chosen = Chosen(named, choice, pin)
-        needs = _needs(envelope, wire)
-        held = self._held(request, project, wire, envelope, chosen, needs, dry=dry)
+        case = Case(request, project, wire, envelope, Chosen(named, choice, pin), needs_of(envelope, wire), going, dry)
+        applies = self._applies(request)
+        held = self._held(case, applies=applies)
         decision = held.decision
-        applied = decision.unchanged == "pinned" or not request.model or (request.declared and self.mode != "observe")
-        models = self._models(held, chosen, needs, self._past.context(project).blocked, applied=applied)
-        if envelope.signed:  # no other model would take what this one has thought
-            models = [self.world.catalog.find_ref(held.served) or models[0]]
-            applied = applied or models[0].ref != named.ref
-        hops = self._hops(models, request, envelope, wire, chosen, credential=has_credential(headers))
-        if not hops:
+        applied = decision.unchanged == "pinned" or not request.model or applies
+        blocked = self._past.context(project).blocked
+        wanted = models(
+            self.world,
+            decision,
+            held.shunned,
+            case.chosen,
+            case.needs,
+            blocked,
+            applied=applied,
+            observes=self.mode == "observe",
+        )
+        if going is not None and going.talk.holder:
+            wanted = [one for one in wanted if one.ref in {going.talk.holder, named.ref} or one.provider not in INSISTING]
+        if going is not None and not going.begins and not held.stumbled:
+            # In the middle of a unit its model is kept, whatever the mode has become, or a fallback has answered meanwhile.
+            wanted.sort(key=lambda model: model.ref != going.talk.holder)
+        if going is None and envelope.signed:  # no other model would take what this one has thought
+            wanted = [self.world.catalog.find_ref(held.served) or wanted[0]]
+            applied = applied or wanted[0].ref != named.ref
+        asking = hops(self.world, wanted, request.model, envelope, wire, case.chosen, credential=has_credential(headers))
+        if not asking:
             raise Unreadable(f"{named.ref} cannot be reached on {wire.path}: set providers.{named.provider} in the preferences")
+        if going is not None and envelope.talk.signers:
+            going.talk.authors(envelope.talk.signers, named.ref)
+            asking = tuple(unsigned(hop, going.talk.signers, envelope.talk.signers) for hop in asking)
         self._count += 1
         return Route(
             asked=request,
             project=project,
             decision=decision,
-            hops=hops,
+            hops=asking,
             applied=applied,
             ceiling=named,
-            reserved_usd=_reserved(hops[0].model, envelope),
+            reserved_usd=reserved(asking[0].model, envelope),
             refused="" if self.mode == "observe" else self._refused(request, project),
             id=f"{self._born}-{self._count}",
             held=held if request.unit.id else None,
+            going=going,
+            lost=self._lost(going, asking[0].model, decision, applied=applied),
+            stumbled=held.stumbled,
         )
+
+    def _applies(self, request: Asked) -> bool:
+        """Whether a decision for it holds in the present mode."""
+        if request.origin == "human":
+            return self.mode == "full"
+        return (request.declared or bool(request.origin)) and self.mode != "observe"
+
+    def _lost(self, going: Going | None, model: Model, decision: Decision, *, applied: bool) -> int:
+        """What of a conversation this model has to read anew, in tokens, where it is routing's doing."""
+        if going is None or not going.talk.holder or going.talk.holder == model.ref:
+            return 0
+        if not (going.talk.moved or (applied and decision.downgraded)):
+            return 0
+        now = self._clock()
+        return max(0, going.talk.cached(going.talk.holder, now) - going.talk.cached(model.ref, now))
 
     def ceiling(self, wire: Wire, envelope: Envelope, headers: Mapping[str, str]) -> Model:
         """The model that a request names, or that the user set where it leaves the choice to us.
@@ -253,74 +296,75 @@ class Desk:
             raise Unreadable("no model is set that could be chosen below: set models.default in the preferences", 404)
         return self.world.map.named(found[1].model, wire), found[1]
 
-    def _held(
-        self, request: Asked, project: str, wire: Wire, envelope: Envelope, chosen: Chosen, needs: Needs, *, dry: bool
-    ) -> Held:
+    def _held(self, case: Case, *, applies: bool) -> Held:
         """The unit's decision: the one it already has for as long as that can serve, else a new one."""
-        unit = request.unit
-        base = self._past.context(project)
-        key = Key(project, unit.type, unit.id, chosen.named.ref, wire.name)
+        unit, envelope, chosen, going = case.request.unit, case.envelope, case.chosen, case.going
+        base = self._past.context(case.project)
+        key = Key(case.project, unit.type, unit.id, chosen.named.ref, case.wire.name)
         held = self._memory.find(key) if unit.id else None
         if held is not None and (
-            (envelope.signed and held.served)
+            (going is None and envelope.signed and held.served)
             or (
                 held.pin == chosen.pin
                 # What stayed on its ceiling and was refused there says nothing about the next try, which may ask for less.
                 and (held.served or held.decision.downgraded)
                 and held.decision.ref not in base.blocked
-                and self._serves(held.decision, chosen.named, needs)
+                and self._serves(held.decision, chosen.named, case.needs)
             )
         ):
-            return held
-        if envelope.signed:  # by a model that is not remembered here; any other would reject what it signed
+            held.stumbled = ()
+            if not (applies and self._raise(case, held, base)):
+                return held
+        else:
+            held = None
+        needs = case.needs
+        if going is None and envelope.signed:  # by a model that is not remembered here; any other would reject what it signed
             needs = msgspec.structs.replace(needs, features=needs.features | {"thinking signed by another model"})
-        reachable = self.world.map.reachable(chosen.named.provider, wire)
-        context = msgspec.structs.replace(base, ceiling=chosen.choice, pin=chosen.pin, needs=needs, providers=reachable)
-        held = Held(self.world.router.decide(unit, context), chosen.pin)
-        if unit.id and not dry:
+        if held is None:
+            context = self._context(case, base, needs)
+            hard = None if going is None else nature(going.found, self.world.preferences.policy)
+            held = Held(self.world.router.decide(unit, context, nature=hard), chosen.pin)
+        if unit.id and not case.dry:
             self._memory.keep(key, held)
         return held
+
+    def _context(self, case: Case, base: Context, needs: Needs) -> Context:
+        """What routing is told: the past, the request, and how its conversation stands."""
+        chosen, going = case.chosen, case.going
+        reachable = self.world.map.reachable(chosen.named.provider, case.wire)
+        return msgspec.structs.replace(
+            base,
+            ceiling=chosen.choice,
+            pin=chosen.pin,
+            needs=needs,
+            providers=reachable,
+            ongoing=None if going is None else going.ongoing(self._clock()),
+        )
+
+    def _raise(self, case: Case, held: Held, base: Context) -> bool:
+        """Raise a unit that stumbles on less than its ceiling, once, for its rest (SPEC 12)."""
+        going, decision = case.going, held.decision
+        if going is None or going.errand or going.begins or going.talk.raised or not decision.downgraded:
+            return False
+        policy = self.world.preferences.policy
+        why = stumbled(case.envelope.talk, going.talk.stop, policy)
+        if not why:
+            return False
+        going.talk.raised = True
+        context = msgspec.structs.replace(
+            self._context(case, base, case.needs), retry=Retry(tier=decision.tier, model=decision.ref), ongoing=None
+        )
+        raised = self.world.router.decide(case.request.unit, context, nature=decision.classification)
+        cost = going.talk.cached(decision.ref, self._clock())
+        reason = f"raised for the rest of the unit: {why}; {cost:,} cached tokens are read anew; {raised.reason}"
+        held.stumbled = (decision.ref, why)
+        held.decision = msgspec.structs.replace(raised, reason=reason, steps=(reason, *raised.steps))
+        return True
 
     def _serves(self, decision: Decision, named: Model, needs: Needs) -> bool:
         """Whether a unit that has grown still fits the model it was given; the model it named is its client's own business."""
         model = self.world.catalog.find_ref(decision.ref)
         return model is None or model.ref == named.ref or not fit(model, needs).misfit
-
-    def _models(self, held: Held, chosen: Chosen, needs: Needs, blocked: Mapping[str, str], *, applied: bool) -> list[Model]:
-        """Which models are asked, in this order: what was decided, the user's fallbacks, the model that was named.
-
-        Where the decision does not hold, it is the model that was named, with its fallbacks unless nothing may be changed.
-        """
-        named, decision = chosen.named, held.decision
-        find, resolve = self.world.catalog.find_ref, self.world.catalog.resolve
-        if applied and decision.model:
-            first = find(decision.ref) or Model(id=decision.model, provider=decision.provider or named.provider)
-            fallbacks = [*map(find, decision.fallbacks), named]
-        else:
-            first = named
-            fallbacks = [] if self.mode == "observe" else [*map(resolve, chosen.choice.fallbacks)]
-        return [
-            model
-            for model in (first, *fallbacks)
-            if model is not None
-            and (model.ref == named.ref or (model.ref not in held.shunned and (model is first or _may(model, needs, blocked))))
-        ]
-
-    def _hops(
-        self, models: list[Model], request: Asked, envelope: Envelope, wire: Wire, chosen: Chosen, *, credential: bool
-    ) -> tuple[Hop, ...]:
-        """How each model is asked; those that cannot be reached are left out."""
-        hops: list[Hop] = []
-        for model in models:
-            hop = self.world.map.hop(model, wire, chosen.named.provider, has_credential=credential)
-            if hop is None or any(model.ref == one.model.ref for one in hops):
-                continue
-            if model.ref == chosen.named.ref and request.model:
-                hop = msgspec.structs.replace(hop, named=own_name(model, request.model))
-            else:
-                hop = _adapted(hop, envelope, wire)
-            hops.append(hop)
-        return tuple(hops)
 
     def _refused(self, request: Asked, project: str) -> str:
         """Why a hard budget lets nothing run; what was spent since the ledger was read, and what is under way, counts."""
@@ -340,40 +384,3 @@ class Desk:
                     f"{request.unit.type} {request.unit.id} has cost {dollars(spent)}: per_unit_cost_cap_usd is {dollars(cap)}"
                 )
         return ""
-
-
-def _needs(envelope: Envelope, wire: Wire) -> Needs:
-    """What a request asks of a model."""
-    return Needs(
-        prompt=-(-envelope.prompt // _STEP) * _STEP,
-        output=envelope.output or 0,
-        # A budget for thinking has to stay below the maximum, so that this cannot be lowered unseen.
-        output_adaptable=envelope.thinking != "enabled",
-        features=envelope.features,
-        protocol=wire.name,
-    )
-
-
-def _may(model: Model, needs: Needs, blocked: Mapping[str, str]) -> bool:
-    """Whether a fallback can take the request; what was decided has been asked that already."""
-    return model.ref not in blocked and not fit(model, needs).misfit
-
-
-def _adapted(hop: Hop, envelope: Envelope, wire: Wire) -> Hop:
-    """The hop with what has to be changed for its model: the name, and a maximum that is above what the model writes."""
-    most, wanted = hop.model.output, envelope.output
-    if most is None or wanted is None or wanted <= most:
-        return msgspec.structs.replace(hop, named=hop.model.bare_id)
-    said = f"{envelope.output_key or wire.output_key} {wanted} -> {most}, the model's cap"
-    return msgspec.structs.replace(hop, named=hop.model.bare_id, output=most, adaptations=(said,))
-
-
-def _reserved(model: Model, envelope: Envelope) -> float:
-    """US dollars that a request may cost: its whole prompt at the full price, and a usual answer."""
-    output = min(envelope.output or _USUAL_OUTPUT, _USUAL_OUTPUT)
-    return model.cost(Tokens(input=envelope.prompt, output=output), longest_prompt=envelope.prompt) or 0.0
-
-
-def is_conversation(route: Route) -> bool:
-    """Whether nobody declared what this request is for."""
-    return route.asked.unit.type == CONVERSATION

@@ -6,7 +6,7 @@ stands and another put in its place.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -17,10 +17,13 @@ Span = tuple[int, int]
 """Where a value stands in a body: its first byte and one past its last."""
 
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_elements: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _SPACE: Final = rb"[ \t\n\r]*+"
 _OPENING: Final = re.compile(_SPACE + rb"\{")
 _KEY: Final = re.compile(_SPACE + rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"' + _SPACE + rb":" + _SPACE, re.DOTALL)
 _COMMA: Final = re.compile(_SPACE + rb",")
+_INSIDE: Final = re.compile(_SPACE + rb"[\[{]")
+_GAP: Final = re.compile(_SPACE + rb",?" + _SPACE)
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _CLOSING: Final = re.compile(_SPACE + rb"\}" + _SPACE)
 
@@ -118,5 +121,67 @@ def replace(body: bytes, changes: Mapping[str, bytes | None], where: Mapping[str
                 done = end
             empty = False
         start = end
+    pieces.append(view[done:])
+    return b"".join(pieces)
+
+
+def elements(array: bytes) -> tuple[list[bytes], list[Span]]:
+    r"""The elements of a JSON array as they are written, and where each stands; half a surrogate pair is as in `members`.
+
+    Raises:
+        Unreadable: it is not JSON, or no array.
+    """
+    try:
+        raws = _elements.decode(array)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        whole = _SURROGATE.sub(rb"\\ufffd", array)
+        if whole == array:
+            raise Unreadable("a list was expected") from problem
+        return elements(whole)
+    values = [bytes(raw) for raw in raws]
+    found: list[Span] = []
+    at = inside(array)
+    for value in values:
+        first = _GAP.match(array, at).end()  # type: ignore[union-attr]  # it matches everywhere
+        found.append((first, first + len(value)))
+        at = found[-1][1]
+    return values, found
+
+
+def inside(value: bytes) -> int:
+    """Where a JSON array or object begins behind its bracket."""
+    return _INSIDE.match(value).end()  # type: ignore[union-attr]  # it is one of them
+
+
+def gaps(value: bytes, where: Sequence[Span], out: Collection[int]) -> list[Span]:
+    """The bytes that go where some values of an array or object are left out, each with its comma and, in an object, its key.
+
+    As in `replace`, the comma and the space before it go, or the comma after it where nothing is left before.
+
+    Args:
+        value: an array or an object.
+        where: where each of its values stands, in their order.
+        out: the numbers of those that go.
+    """
+    found: list[Span] = []
+    at, first = inside(value), True
+    for number, (_, end) in enumerate(where):
+        if number in out:
+            comma = _COMMA.match(value, end) if first else None
+            found.append((at, end if comma is None else comma.end()))
+            at = found[-1][1]
+        else:
+            at, first = end, False
+    return found
+
+
+def cut(value: bytes, where: Iterable[Span]) -> bytes:
+    """A value without some of its bytes, which are given in their order."""
+    view = memoryview(value)
+    pieces: list[memoryview] = []
+    done = 0
+    for first, end in where:
+        pieces.append(view[done:first])
+        done = end
     pieces.append(view[done:])
     return b"".join(pieces)

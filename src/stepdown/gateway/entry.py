@@ -23,6 +23,7 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
         requests: how many, failed ones included.
         usd: US dollars, of the requests whose cost is known.
         ceiling_usd: what the same tokens cost at the ceiling's prices, likewise.
+        cache_loss_usd: US dollars of `usd` that went into writing caches anew (`Outcome.cache_loss_usd`).
         counted: whether any request told its tokens.
         estimated: whether the tokens of one are a guess.
         unpriced: whether the cost of one is unknown.
@@ -35,6 +36,7 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
     requests: int = 0
     usd: float = 0.0
     ceiling_usd: float = 0.0
+    cache_loss_usd: float = 0.0
     counted: bool = False
     estimated: bool = False
     unpriced: bool = False
@@ -48,6 +50,7 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
             requests=self.requests + other.requests,
             usd=self.usd + other.usd,
             ceiling_usd=self.ceiling_usd + other.ceiling_usd,
+            cache_loss_usd=self.cache_loss_usd + other.cache_loss_usd,
             counted=self.counted or other.counted,
             estimated=self.estimated or other.estimated,
             unpriced=self.unpriced or other.unpriced,
@@ -70,6 +73,7 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
             requests=max(0, self.requests - other.requests),
             usd=max(0.0, self.usd - other.usd),
             ceiling_usd=max(0.0, self.ceiling_usd - other.ceiling_usd),
+            cache_loss_usd=max(0.0, self.cache_loss_usd - other.cache_loss_usd),
         )
 
     @property
@@ -79,7 +83,12 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
 
     def use(self) -> Use:
         """For `Ledger.note_use`."""
-        return Use(tokens=self.tokens, requests=self.requests, cost_usd=None if self.unpriced else self.usd)
+        return Use(
+            tokens=self.tokens,
+            requests=self.requests,
+            cost_usd=None if self.unpriced else self.usd,
+            cache_loss_usd=self.cache_loss_usd,
+        )
 
     def outcome(self, end: "End") -> Outcome:
         """For `Ledger.settle`: a success that nothing checked, unless every request failed or there was none."""
@@ -93,6 +102,7 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
             cost_usd=None if self.unpriced else self.usd,
             cost_source="unknown" if self.unpriced else "estimated" if self.estimated else "priced",
             ceiling_cost_usd=None if self.ceiling_unpriced or not self.counted else self.ceiling_usd,
+            cache_loss_usd=self.cache_loss_usd,
             requests=self.requests,
             finished=end.at,
         )
@@ -163,6 +173,7 @@ def one_request(
     requests: int,
     failure: str | None,
     *,
+    cache_loss_usd: float = 0.0,
     estimated: bool = False,
 ) -> Sum:
     """What is added for one call of `Recorder.used`.
@@ -176,6 +187,7 @@ def one_request(
         requests=requests,
         usd=cost_usd or 0.0,
         ceiling_usd=ceiling_usd or 0.0,
+        cache_loss_usd=cache_loss_usd,
         counted=tokens is not None,
         estimated=estimated,
         unpriced=cost_usd is None and not free,
@@ -188,7 +200,7 @@ def one_request(
 
 def acceptable(used: Sum) -> Sum:
     """The sum itself; `LedgerError` where no ledger would take it."""
-    accepted_use(Use(tokens=used.tokens, requests=used.requests, cost_usd=used.usd))
+    accepted_use(Use(tokens=used.tokens, requests=used.requests, cost_usd=used.usd, cache_loss_usd=used.cache_loss_usd))
     accepted_use(Use(cost_usd=used.ceiling_usd))
     return used
 
@@ -253,4 +265,5 @@ def _ended(outcome: Outcome) -> Sum:
         requests=outcome.requests or 0,
         usd=outcome.cost_usd or 0.0,
         ceiling_usd=outcome.ceiling_cost_usd or 0.0,
+        cache_loss_usd=outcome.cache_loss_usd,
     )

@@ -55,7 +55,8 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
         key: the name of the environment variable that holds the key to use; "" sends the client's own credential, or none.
         named: the model as the request is to name it; "" leaves the client's own word.
         output: the most output tokens, where the request asks for more than the model writes; None leaves the client's number.
-        adaptations: what that changes, one line each.
+        foreign: digests of thinking blocks that are left out, since another model signed them.
+        adaptations: what all that changes, one line each.
     """
 
     model: Model
@@ -65,6 +66,7 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     named: str = ""
     output: int | None = None
+    foreign: frozenset[int] = frozenset()
     adaptations: tuple[str, ...] = ()
 
 

@@ -44,6 +44,7 @@ def _outcome(record: Record, now: float) -> Outcome:
         evidence=("the gateway died: as far as was written down, a request under way may be missing",),
         tokens=used.tokens if went_well else None,
         cost_usd=used.cost_usd,
+        cache_loss_usd=used.cache_loss_usd,
         cost_source="unknown" if used.cost_usd is None else "priced",
         requests=used.requests,
         finished=max(now, record.attempt.started),

@@ -25,18 +25,20 @@ class Held:
 
     Attributes:
         decision: its receipt.
+        stumbled: the model that it stumbled on just now, and why; () where it did not.
         pin: what it was pinned to when that was decided; "" is nothing.
         served: the provider-qualified model that answered last; only it takes back what it has thought. "" is none yet.
         shunned: provider-qualified models that rejected a request of it, which they would do again.
     """
 
-    __slots__ = ("decision", "pin", "served", "shunned")
+    __slots__ = ("decision", "pin", "served", "shunned", "stumbled")
 
     def __init__(self, decision: Decision, pin: str = "") -> None:
         self.decision = decision
         self.pin = pin
         self.served = ""
         self.shunned: set[str] = set()
+        self.stumbled: tuple[str, ...] = ()
 
     def answered(self, ref: str, rejected_by: Iterable[str]) -> None:
         """A request of it was answered, after these had rejected it."""

@@ -41,6 +41,9 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
         tokens: what the answer says it used; None is unknown, or nothing.
         written_1h: of the tokens written to a cache, those that it keeps for an hour.
         estimated: whether `tokens` is what its size suggests, at least in part: the answer did not say.
+        rewritten: of its prompt, tokens that were written into a cache anew because routing had changed the model.
+        cache_loss_usd: US dollars of its cost that went into writing a cache anew because routing had changed the model, beyond
+            what reading it would have cost.
         failure: the kind of SPEC 8; None for success.
         tried: how many were asked.
         given_up: those of them that failed while there was another to ask.
@@ -61,6 +64,8 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
     tokens: Tokens | None = None
     written_1h: int = 0
     estimated: bool = False
+    rewritten: int = 0
+    cache_loss_usd: float = 0.0
     failure: str | None = None
     tried: int = 0
     given_up: tuple[GivenUp, ...] = ()
@@ -85,13 +90,22 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ceiling_usd(self) -> float | None:
-        """What the same tokens cost on the model it names; None is unknown."""
-        return self._cost(self.route.ceiling)
+        """What the same tokens cost on the model it names, which had in its cache what was written anew; None is unknown."""
+        return self._cost(self.route.ceiling, read=self.rewritten)
 
-    def _cost(self, model: Model) -> float | None:
+    def _cost(self, model: Model, *, read: int = 0) -> float | None:
+        """`read`: how many of the tokens that were written, or sent, `model` would have read from its cache."""
         if self.tokens is None:
             return None
-        return model.cost(self.tokens, longest_prompt=self.tokens.prompt, written_1h=self.written_1h)
+        written = min(read, self.tokens.cache_write)
+        sent = min(read - written, self.tokens.input)
+        tokens = msgspec.structs.replace(
+            self.tokens,
+            input=self.tokens.input - sent,
+            cache_write=self.tokens.cache_write - written,
+            cache_read=self.tokens.cache_read + written + sent,
+        )
+        return model.cost(tokens, longest_prompt=tokens.prompt, written_1h=min(self.written_1h, tokens.cache_write))
 
 
 class Witness(Protocol):

@@ -11,10 +11,10 @@ import secrets
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -23,11 +23,12 @@ from stepdown.errors import LedgerError, StepdownError
 from stepdown.gateway.entry import End, Entry, Place, acceptable, one_request
 from stepdown.gateway.journal import Journal
 from stepdown.gateway.left_behind import name_of_run
-from stepdown.gateway.published import Project, Published
-from stepdown.gateway.writer import Writer, log
+from stepdown.gateway.published import Published
+from stepdown.gateway.rounds import Job, Round, Word
+from stepdown.gateway.writer import Name, Writer, keep_newest, log
 from stepdown.ledger.open import home
-from stepdown.ledger.port import GATEWAY, Attempt, Ledger
-from stepdown.ledger.rules import LAST_SECOND, accepted_attempt
+from stepdown.ledger.port import GATEWAY, Attempt, Conversation, Ledger
+from stepdown.ledger.rules import LAST_SECOND, accepted_attempt, accepted_conversations
 from stepdown.preferences import Preferences
 from stepdown.units import Tokens
 
@@ -42,23 +43,6 @@ _TOLD: Final = 1_000
 """Words (`Recorder.tell`) that wait for a ledger in trouble; of more, the oldest are dropped."""
 
 T = TypeVar("T")
-Word = Callable[[Ledger], object]
-
-
-class _Job(NamedTuple):
-    future: "Future[Any]"
-    work: Callable[[], Any]
-
-
-class _Round(NamedTuple):
-    """What there is to do at once: entries that changed, what each project had spent then, words, questions."""
-
-    changed: dict[Entry, None]
-    spent: list[tuple[Project, float]]
-    told: list[Word]
-    jobs: list[_Job]
-    at_once: bool
-    last: bool
 
 
 class Recorder:
@@ -101,8 +85,9 @@ class Recorder:
         self._open: OrderedDict[str, Entry] = OrderedDict()  # the one that was silent longest first
         self._past: OrderedDict[str, Attempt] = OrderedDict()  # the one that ended first first
         self._dirty: dict[Entry, None] = {}
+        self._talks: dict[Name, Conversation] = {}
         self._told: list[Word] = []
-        self._jobs: list[_Job] = []
+        self._jobs: list[Job] = []
         self._since: float | None = None  # when the first of what is to be written came
         self._at_once = False
         self._closing = self._over = False
@@ -144,6 +129,7 @@ class Recorder:
         cost_usd: float | None,
         ceiling_usd: float | None,
         *,
+        cache_loss_usd: float = 0.0,
         requests: int = 1,
         failure: str | None = None,
         estimated: bool = False,
@@ -155,6 +141,7 @@ class Recorder:
             tokens: by kind; None is unknown.
             cost_usd: US dollars; None is unknown, but nothing where the provider refused and no tokens are told.
             ceiling_usd: what the same tokens cost at the ceiling's prices; likewise.
+            cache_loss_usd: of `cost_usd`, what went into writing a cache anew because routing had changed the model.
             requests: how many these were.
             failure: the kind of SPEC 8; None where it went well.
             estimated: whether the tokens are a guess.
@@ -165,7 +152,9 @@ class Recorder:
         with self._changed:
             entry = self._open.get(key) or self._begin_again(key)
             try:
-                said = one_request(tokens, cost_usd, ceiling_usd, requests, failure, estimated=estimated)
+                said = one_request(
+                    tokens, cost_usd, ceiling_usd, requests, failure, cache_loss_usd=cache_loss_usd, estimated=estimated
+                )
                 total = acceptable(entry.used + said)
             except LedgerError as error:
                 log.warning("a provider's word on what a request used is not believed: %s", error)
@@ -225,6 +214,31 @@ class Recorder:
         known = self._published.find(project)
         return 0.0 if known is None else max(0.0, known.spent - known.seen)
 
+    def remember(self, project: str, name: str, state: bytes, at: float) -> None:
+        """Have what is known of a conversation written down; where that changes again before it is, the last word counts.
+
+        Only as long as nothing else is lost by it: while the ledger is in trouble, the newest are kept in memory and no more.
+
+        Args:
+            project: whose it is.
+            name: its name in that project.
+            state: what is known; a state that no ledger would take is not written, which is said in the log.
+            at: seconds since the epoch, when its last request came.
+        """
+        talk = Conversation(project=project, id=name, at=min(max(at, 0.0), float(LAST_SECOND)), state=state)
+        try:
+            [(key, accepted)] = accepted_conversations([talk]).items()
+        except LedgerError as error:
+            log.warning("%s", error)
+            return
+        with self._changed:
+            keep_newest(self._talks, {key: accepted})
+            self._wake_later()
+
+    def remembered(self) -> Sequence[Conversation]:
+        """What an earlier gateway knew of conversations, the oldest first: as the ledger had it when this one was started."""
+        return self._writer.remembered
+
     def tell(self, word: Word) -> None:
         """Have the thread say something to the ledger soon; while that is in trouble, it waits."""
         with self._changed:
@@ -264,7 +278,7 @@ class Recorder:
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
     async def _do(self, work: Callable[[], T]) -> T:
-        job = _Job(Future(), work)
+        job = Job(Future(), work)
         with self._changed:
             if self._closing:
                 raise LedgerError("the gateway is stopping: ask the ledger itself")
@@ -320,13 +334,13 @@ class Recorder:
         moments = [self._published.due]
         if self._since is not None:
             moments.append(max(self._since + self._interval, self._writer.retry_at))
-        if self._writer.waiting or self._untold:
+        if self._writer.is_waiting or self._untold:
             moments.append(self._writer.retry_at)
         if self._open:
             moments.append(next(iter(self._open.values())).touched + self._idle)
         return min(moments)
 
-    def _take(self) -> _Round:
+    def _take(self) -> Round:
         """What is to be done now; who was silent too long has ended, and at the end everybody."""
         silent = time.monotonic() - self._idle
         while self._open and (self._closing or next(iter(self._open.values())).touched <= silent):
@@ -334,8 +348,9 @@ class Recorder:
         self._over = self._closing  # what is noted from here on, nobody writes
         self._published.forget()
         spent = [(project, project.spent) for project in self._published.all()]
-        taken = _Round(self._dirty, spent, self._told, self._jobs, self._at_once or self._closing, self._closing)
-        self._dirty, self._told, self._jobs, self._since, self._at_once = {}, [], [], None, False
+        taken = Round(self._dirty, self._talks, spent, self._told, self._jobs, self._at_once or self._closing, self._closing)
+        self._dirty, self._talks, self._told, self._jobs = {}, {}, [], []
+        self._since, self._at_once = None, False
         return taken
 
     # Called in the thread that writes.
@@ -356,15 +371,15 @@ class Recorder:
             for job in self._jobs:  # nobody will answer them
                 job.future.cancel()
 
-    def _do_round(self, taken: _Round) -> None:
+    def _do_round(self, taken: Round) -> None:
         self._untold.extend(taken.told)
         has_changed = bool(taken.changed or taken.jobs)  # a question may change what it asks
-        if self._writer.write(taken.changed, at_once=taken.at_once):
+        if self._writer.write(taken.changed, taken.talks, at_once=taken.at_once):
             for project, spent in taken.spent:
                 project.written = spent
             has_changed |= self._say()
         for job in taken.jobs:
-            _answer(job)
+            job.answer()
         if has_changed:
             self._published.changed()
         self._read()
@@ -397,14 +412,3 @@ class Recorder:
     def _now(self) -> float:
         """The time as a ledger takes it, also from a clock that is badly wrong."""
         return min(max(self._clock(), 0.0), float(LAST_SECOND))
-
-
-def _answer(job: _Job) -> None:
-    if not job.future.set_running_or_notify_cancel():
-        return
-    try:
-        answer = job.work()
-    except Exception as error:  # noqa: BLE001 - it belongs to whoever asked, who gets it
-        job.future.set_exception(error)
-    else:
-        job.future.set_result(answer)

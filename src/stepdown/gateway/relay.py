@@ -18,8 +18,10 @@ from stepdown.gateway.desk import Desk, Route
 from stepdown.gateway.edit import replace
 from stepdown.gateway.estimate import SAMPLE, estimated
 from stepdown.gateway.failures import BLOCKING, failure_of, rest, status_of, told_as
+from stepdown.gateway.going import answered, written_anew
 from stepdown.gateway.hops import Hop, address, outgoing, returned
 from stepdown.gateway.passed import GivenUp, Passed, Witness
+from stepdown.gateway.protocols.signed import without
 from stepdown.gateway.resting import Resting
 from stepdown.gateway.wire import Envelope, Reader, Unreadable, Wire
 from stepdown.units import Tokens
@@ -101,6 +103,7 @@ class Passage:
         self._asking = self._settled = self._streamed = False
         self._size = 0
         self._sample = bytearray()
+        self._cut: tuple[frozenset[int], bytes | None] | None = None
 
     async def run(self) -> None:
         """From the decision to the last byte; what became of it is told in any case."""
@@ -119,8 +122,18 @@ class Passage:
             witness.passed(self._passed(status, failure))
 
     def _passed(self, status: int, failure: str) -> Passed:
-        reader = self._reader
+        reader, hop, route = self._reader, self._hop, self._route
         tokens, guessed = self._used(failure)
+        hour = 0 if reader is None or guessed else reader.written_1h
+        rewritten = 0
+        if hop is not None and hop.model.ref == route.hops[0].model.ref and tokens is not None and not guessed:
+            rewritten = min(route.lost, tokens.cache_write + tokens.input)
+        if route.going is not None and hop is not None and reader is not None and self._settled:
+            policy = self._relay.desk.world.preferences.policy
+            moved = route.applied and route.decision.downgraded and route.decision.ref == hop.model.ref
+            said = None if guessed else tokens
+            now = self._relay.desk.now
+            answered(route.going, hop.model.ref, said, reader.stop, now, policy, moved=moved, hour=hour > 0)
         return Passed(
             at=self._at,
             protocol=self._wire.name,
@@ -128,7 +141,9 @@ class Passage:
             hop=self._hop,
             status=status,
             tokens=tokens,
-            written_1h=0 if reader is None or guessed else reader.written_1h,
+            written_1h=hour,
+            rewritten=rewritten,
+            cache_loss_usd=0.0 if hop is None else written_anew(hop.model, rewritten, hour=hour > 0),
             estimated=guessed,
             failure=failure or None,
             tried=self._tried,
@@ -159,6 +174,8 @@ class Passage:
         hops = self._relay.resting.awake(self._route.hops)
         last = len(hops) - 1
         for number, hop in enumerate(hops):
+            if hop.foreign and number < last and self._unsigned(hop) is None:
+                continue  # what another model has thought cannot be left out here, and this one would not take it
             self._hop, self._tried, self._reader = hop, number + 1, None
             asked = self._clock() - self._began
             if self._added is None:
@@ -201,6 +218,8 @@ class Passage:
         changes: dict[str, bytes | None] = {}
         if hop.named and hop.named != envelope.model:
             changes["model"] = msgspec.json.encode(hop.named)
+        if hop.foreign and (cut := self._unsigned(hop)) is not None:
+            changes["input" if self._wire.name == "responses" else "messages"] = cut
         if hop.output is not None:
             changes[envelope.output_key or self._wire.output_key] = str(hop.output).encode()
         key = self._relay.desk.environ.get(hop.key, "").strip() if hop.key else ""
@@ -210,6 +229,14 @@ class Passage:
             headers=outgoing(client.headers, hop, self._wire, key),
             body=replace(client.body, changes, envelope.spans) if changes else client.body,
         )
+
+    def _unsigned(self, hop: Hop) -> bytes | None:
+        """The conversation without what others than the hop's model have signed; None where that cannot be left out."""
+        if self._cut is None or self._cut[0] != hop.foreign:
+            foreign = hop.foreign
+            found = without(self._wire.name, self._client.body, self._envelope.spans, lambda digest: digest not in foreign)
+            self._cut = foreign, None if found is None else found[0]
+        return self._cut[1]
 
     async def _failed(self, answer: Answer, headers: Mapping[str, str], hop: Hop, *, last: bool) -> Ended | None:
         """An answer that is an error: the next is asked where there is one; the last one's is the client's, as it is."""

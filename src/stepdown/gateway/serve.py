@@ -22,11 +22,13 @@ from stepdown.gateway.alerts import Alert, Alerts
 from stepdown.gateway.app import Gateway
 from stepdown.gateway.books import Books, Line
 from stepdown.gateway.control import Control
-from stepdown.gateway.desk import Desk, World
+from stepdown.gateway.conversations import Conversations
+from stepdown.gateway.desk import Desk
 from stepdown.gateway.found import Found, find, forget, remember
 from stepdown.gateway.guard import LOOPBACK, Guard
 from stepdown.gateway.recorder import Recorder
 from stepdown.gateway.server import Server
+from stepdown.gateway.world import World
 from stepdown.ledger import Ledger, open_ledger
 from stepdown.preferences import Preferences
 from stepdown.preferences.load import places
@@ -142,7 +144,8 @@ async def serve(
             environ,
         )
         books = Books(recorder, preferences.policy, observers=() if observer is None else (observer,))
-        desk = Desk(world, books, project=options.project, environ=environ)
+        known = Conversations((one.project, one.id, one.state) for one in recorder.remembered())
+        desk = Desk(world, books, project=options.project, environ=environ, conversations=known)
         if options.mode and (problem := desk.switch(options.mode)):
             raise GatewayError(problem)
         if observer is not None:

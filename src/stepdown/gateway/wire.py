@@ -40,8 +40,11 @@ class Talk(msgspec.Struct, frozen=True, kw_only=True):
         steps: rounds of tools since a person spoke last.
         errors: of the last tool results, how many in a row are errors.
         repeats: how many times in a row the same tool was called with the same arguments, up to the last call; 1 is once.
-        planning: whether the agent says that it is in plan mode, since a person spoke last.
+        planning: whether the agent said that it is in plan mode, and has not said since that it left it: Claude Code says so
+            once in several turns.
         signers: digests of the thinking blocks that a model signed, in their order (`stepdown.gateway.protocols.signed`).
+        delegated: whether the system prompt is marked as a sub-agent's.
+        fields: names of the fields that the answer has to have, where a schema says so.
     """
 
     last: Speaker = ""
@@ -55,6 +58,8 @@ class Talk(msgspec.Struct, frozen=True, kw_only=True):
     repeats: int = 0
     planning: bool = False
     signers: tuple[int, ...] = ()
+    delegated: bool = False
+    fields: tuple[str, ...] = ()
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -12,11 +12,15 @@ from stepdown.errors import LedgerError
 from stepdown.gateway.entry import Entry, put
 from stepdown.gateway.journal import Journal
 from stepdown.gateway.left_behind import settle_left_behind
-from stepdown.ledger.port import Ledger
+from stepdown.ledger.port import Conversation, Ledger
+from stepdown.ledger.rules import CONVERSATION_SECONDS
 
 KEPT: Final = 5_000
 """Ended units that wait in memory for a ledger that takes nothing: about 25 MB with their receipts. Of more, all but the newest
 half go into the journal; where that takes nothing either, twice as many are kept, then the oldest are lost, and it is said."""
+
+TALKS: Final = 1_000
+"""Conversations that wait to be written; of more, the ones that changed longest ago are left as the ledger has them."""
 
 _BATCH: Final = 500
 """Units written in one transaction: about 50 ms, for which other processes that write have to wait."""
@@ -26,6 +30,19 @@ _SILENCE: Final = 60.0
 """Seconds between two lines in the log about the same trouble."""
 
 log: Final = logging.getLogger("stepdown.gateway")
+
+
+Name = tuple[str, str]
+"""A project, and a conversation's name in it."""
+
+
+def keep_newest(talks: dict[Name, Conversation], new: Mapping[Name, Conversation]) -> None:
+    """Put `new` into what waits to be written, where there is room for the ones that changed last."""
+    for name, talk in new.items():
+        talks.pop(name, None)
+        talks[name] = talk
+    while len(talks) > TALKS:
+        del talks[next(iter(talks))]
 
 
 class Writer:
@@ -38,18 +55,22 @@ class Writer:
 
     Attributes:
         waiting: what the ledger does not have yet, the oldest first.
+        remembered: what the ledger knew of conversations when it was first opened, the oldest first.
         trouble: why it takes nothing; "" while it does.
         retry_at: before this moment of the monotonic clock `write` does not try again.
     """
 
     def __init__(self, open_ledger: Callable[[], Ledger], journal: Journal, clock: Callable[[], float]) -> None:
         self.waiting: dict[Entry, None] = {}
+        self.remembered: Sequence[Conversation] = ()
         self.trouble = ""
         self.retry_at = 0.0
         self._open_ledger = open_ledger
         self._journal = journal
         self._clock = clock
         self._ledger: Ledger | None = None
+        self._talks: dict[Name, Conversation] = {}
+        self._is_apart = False  # whether conversations are written by themselves
         self._opening = 0
         self._is_stale = True
         self._has_inherited = False
@@ -62,14 +83,23 @@ class Writer:
             raise LedgerError(self.trouble)
         return self._ledger
 
-    def write(self, changed: Iterable[Entry], *, at_once: bool = False) -> bool:
-        """Write what changed and what waits; whether all of it is in the ledger.
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is something that the ledger does not have and may take later."""
+        return bool(self.waiting or (self.trouble and self._talks))
+
+    def write(self, changed: Iterable[Entry], talks: Mapping[Name, Conversation], *, at_once: bool = False) -> bool:
+        """Write what changed and what waits, in one transaction; whether all of it is in the ledger.
+
+        What is known of conversations does not count: where the ledger takes all but that, it is well.
 
         Args:
             changed: entries as they are now; one that has ended comes once.
+            talks: conversations as they are now.
             at_once: try also where it failed a moment ago.
         """
         self.waiting.update(dict.fromkeys(changed))
+        keep_newest(self._talks, talks)
         if self.trouble and not at_once and time.monotonic() < self.retry_at:
             return False
         try:
@@ -78,7 +108,8 @@ class Writer:
                 with ledger.batch():  # opening is not writing: whether it takes anything is found out also where nothing waits
                     pass
             written = len(self.waiting)
-            self._put_all(ledger, list(self.waiting))
+            self._put_all(ledger, list(self.waiting), () if self._is_apart else list(self._talks.values()))
+            self._put_apart(ledger)
         except LedgerError as error:
             self._failed(str(error))
             return False
@@ -118,6 +149,9 @@ class Writer:
                 where = self._journal.path
                 log.warning("%s; what %s used is kept in %s for the next start", self.trouble, _units(len(entries)), where)
             self.waiting.clear()
+        if self._talks:
+            log.warning("what is known of %s is lost", _counted(len(self._talks), "conversation"))
+            self._talks.clear()
         self._let_go()
 
     def _opened(self) -> Ledger:
@@ -128,10 +162,18 @@ class Writer:
             self._opening += 1
             self._replay(ledger)
             if not self._has_inherited:
-                settle_left_behind(ledger, self._clock())
+                now = self._clock()
+                settle_left_behind(ledger, now)
+                self._recall(ledger, now)
                 self._has_inherited = True
             self._is_stale = False
         return self._ledger
+
+    def _recall(self, ledger: Ledger, now: float) -> None:
+        try:
+            self.remembered = ledger.conversations(now - CONVERSATION_SECONDS)
+        except LedgerError as error:
+            self.warn(f"{error}; conversations begin anew")
 
     def _replay(self, ledger: Ledger) -> None:
         try:
@@ -146,16 +188,33 @@ class Writer:
         if broken:
             log.warning("%s of %s could not be read: lost", _counted(broken, "line"), self._journal.path)
 
-    def _put_all(self, ledger: Ledger, entries: Sequence[Entry]) -> None:
-        for start in range(0, len(entries), _BATCH):
-            part = entries[start : start + _BATCH]
+    def _put_all(self, ledger: Ledger, entries: Sequence[Entry], talks: Sequence[Conversation] = ()) -> None:
+        parts = [entries[start : start + _BATCH] for start in range(0, len(entries), _BATCH)]
+        for part in parts or ([()] if talks else []):
             with ledger.batch():
                 places = [put(ledger, entry, self._opening) for entry in part]
+                if talks:
+                    ledger.remember(talks)
+            if talks:
+                talks = ()
+                self._talks.clear()
             for entry, place in zip(part, places, strict=True):
                 entry.place = place
                 self.waiting.pop(entry, None)
 
+    def _put_apart(self, ledger: Ledger) -> None:
+        """Write what is known of conversations by itself, after a trouble that may have been about that alone."""
+        if self._is_apart and self._talks:
+            try:
+                ledger.remember(list(self._talks.values()))
+            except LedgerError as error:
+                self.warn(f"the ledger takes everything but what is known of conversations: {error}")
+                return
+            self._talks.clear()
+        self._is_apart = False
+
     def _failed(self, message: str) -> None:
+        self._is_apart = True
         self.trouble = message
         self.retry_at = time.monotonic() + _RETRY
         self._is_stale = True

@@ -22,8 +22,8 @@ from stepdown.ledger.rows import (
 from stepdown.ledger.rules import LAST_SECOND, SECONDS_PER_DAY, check_cap, clean, is_pattern_of, newest_of_units
 
 _BEGIN: Final = f"INSERT INTO attempts ({ATTEMPT}, source) VALUES (?{', ?' * 22}) ON CONFLICT DO NOTHING"
-_SETTLE: Final = f"UPDATE attempts SET ({OUTCOME}) = (?{', ?' * 13}) WHERE id = ? AND finished IS NULL"
-_NOTE_USE: Final = f"UPDATE attempts SET ({USE}) = (?{', ?' * 6}) WHERE id = ? AND finished IS NULL"
+_SETTLE: Final = f"UPDATE attempts SET ({OUTCOME}) = (?{', ?' * 14}) WHERE id = ? AND finished IS NULL"
+_NOTE_USE: Final = f"UPDATE attempts SET ({USE}) = (?{', ?' * 7}) WHERE id = ? AND finished IS NULL"
 _RECORDS: Final = f"SELECT id, source, {ATTEMPT}, {OUTCOME}, {USE} FROM attempts"
 _RECENT_USE: Final = (
     "SELECT input, output, cache_read, cache_write, requests, cost_usd FROM attempts "

@@ -7,7 +7,6 @@ it takes what it does not know yet.
 """
 
 import contextlib
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from stepdown.ledger.gsd_json import LARGEST_COUNT, SOURCE, VERSION, is_count, m
 from stepdown.ledger.port import Evidence, Ledger, Rating
 from stepdown.policy import DEFAULT_POLICY
 from stepdown.units import TIERS, Tier
+from stepdown.whole import write_whole
 
 FILE: Final = "routing-history.json"
 """The file's name in a project's ``.gsd``."""
@@ -361,18 +361,7 @@ def _date(at: float) -> str:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; a link stays a link, and a mode a mode."""
-    path = path.resolve()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            temporary.chmod(path.stat().st_mode & 0o777)
-        temporary.replace(path)
+        write_whole(path, content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise LedgerError(f"{path} cannot be written: {error.strerror or error}; it is as it was") from error

@@ -1,7 +1,7 @@
 """The ledger's plain twin: lists and loops, gone when the program ends. For tests, for ``memory:``, for what only reads."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self
 
@@ -12,6 +12,7 @@ from stepdown.ledger.port import (
     Attempt,
     Block,
     Cap,
+    Conversation,
     Evidence,
     Expectation,
     Line,
@@ -24,9 +25,12 @@ from stepdown.ledger.port import (
     Use,
 )
 from stepdown.ledger.rules import (
+    CONVERSATION_SECONDS,
+    CONVERSATIONS,
     Forgotten,
     accepted_attempt,
     accepted_block,
+    accepted_conversations,
     accepted_evidence,
     accepted_forgotten,
     accepted_import,
@@ -39,6 +43,7 @@ from stepdown.ledger.rules import (
     check_group,
     check_time,
     clean,
+    conversation_order,
     counting,
     day_name,
     day_of,
@@ -71,6 +76,7 @@ class MemoryLedger:
         self._forgotten: list[Forgotten] = []
         self._consents: set[tuple[str, str]] = set()
         self._said: set[str] = set()
+        self._conversations: dict[tuple[str, str], Conversation] = {}
         self._batching = False
 
     def begin(self, attempt: Attempt, *, caps: Sequence[Cap] = ()) -> int:
@@ -240,6 +246,27 @@ class MemoryLedger:
     def plan_meters(self) -> Sequence[PlanMeter]:
         """See `Ledger.plan_meters`."""
         return [meter for _, meter in sorted(self._meters.items())]
+
+    def remember(self, states: Iterable[Conversation]) -> None:
+        """See `Ledger.remember`."""
+        accepted = accepted_conversations(states)
+        if not accepted:
+            return
+        since = max(one.at for one in accepted.values()) - CONVERSATION_SECONDS
+        known = (self._conversations | accepted).values()
+        newest = sorted((one for one in known if one.at >= since), key=conversation_order)[-CONVERSATIONS:]
+        self._conversations = {(one.project, one.id): one for one in newest}
+
+    def conversations(self, since: float) -> Sequence[Conversation]:
+        """See `Ledger.conversations`."""
+        return sorted((one for one in self._conversations.values() if one.at >= since), key=conversation_order)
+
+    def forget_conversations(self, before: float) -> int:
+        """See `Ledger.forget_conversations`."""
+        kept = {key: one for key, one in self._conversations.items() if not one.at < before}
+        forgotten = len(self._conversations) - len(kept)
+        self._conversations = kept
+        return forgotten
 
     def import_records(self, project: str, source: str, records: Sequence[tuple[Attempt, Outcome]]) -> int:
         """See `Ledger.import_records`."""

@@ -1,6 +1,6 @@
 """The `Ledger` port: the durable record of attempts, what they cost, and what was learned from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol, Self
 
@@ -72,12 +72,14 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
         requests: requests to the provider.
         cost_usd: US dollars; None where a price is unknown.
         ended: whether the agent has said that it is done: what is left then is to verify, and no agent runs again for it.
+        cache_loss_usd: see `Outcome`.
     """
 
     tokens: Tokens = Tokens()
     requests: int = 0
     cost_usd: float | None = 0.0
     ended: bool = False
+    cache_loss_usd: float = 0.0
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +93,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         cost_usd: what it cost; None is unknown.
         cost_source: ``reported`` (by the agent or provider), ``priced`` (tokens times list price), ``estimated``
             (likewise, of tokens that are in part a guess by size) or ``unknown``.
-        ceiling_cost_usd: what the same tokens cost at the ceiling's prices; None is unknown.
+        ceiling_cost_usd: what the same tokens cost at the ceiling's prices, which had the caches that were written anew. None
+            is unknown.
+        cache_loss_usd: US dollars of its cost that went into writing caches anew because routing had changed the model,
+            beyond what reading them would have cost (SPEC 10).
         requests: requests to the provider; None is unknown.
         finished: seconds since the epoch.
         evidence: what was checked and noticed, one line each: ``passed: pytest tests/test_config.py (1.2 s)``.
@@ -107,6 +112,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: float | None = None
     cost_source: str = "unknown"
     ceiling_cost_usd: float | None = None
+    cache_loss_usd: float = 0.0
     requests: int | None = None
     finished: float
 
@@ -267,6 +273,22 @@ class PlanMeter(msgspec.Struct, frozen=True, kw_only=True):
     at: float
 
 
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway knows of a conversation, so that its next request finds it after a restart.
+
+    Attributes:
+        project: whose it is.
+        id: its name in that project.
+        at: seconds since the epoch, when its last request came.
+        state: the gateway's own record of it, in its own form; at most 64 KiB.
+    """
+
+    project: str
+    id: str
+    at: float
+    state: bytes
+
+
 class Ledger(Protocol):
     """Remembers. Every method commits before it returns, outside of a `batch`; several processes may use one ledger at once."""
 
@@ -414,6 +436,24 @@ class Ledger(Protocol):
 
     def plan_meters(self) -> Sequence[PlanMeter]:
         """The newest word of each window."""
+        ...
+
+    def remember(self, states: Iterable[Conversation]) -> None:
+        """Remember conversations as they are now; each replaces what was known of it before.
+
+        Of all conversations the 10,000 newest are kept. What is more than 7 days older than the newest of `states` is dropped.
+
+        Raises:
+            LedgerError: an impossible time, or a state that is too large; nothing was remembered.
+        """
+        ...
+
+    def conversations(self, since: float) -> Sequence[Conversation]:
+        """The conversations whose last request came at or after `since`, in all projects, the oldest first."""
+        ...
+
+    def forget_conversations(self, before: float) -> int:
+        """Forget the conversations whose last request came before that; how many there were."""
         ...
 
     def import_records(self, project: str, source: str, records: Sequence[tuple[Attempt, Outcome]]) -> int:

@@ -16,16 +16,19 @@ ATTEMPT: Final = (
 """The columns of an `Attempt`: 22."""
 OUTCOME: Final = (
     "finished, failure, message, verified, input, output, cache_read, cache_write, cost_usd, cost_source, "
-    "ceiling_cost_usd, requests, evidence, kept"
+    "ceiling_cost_usd, requests, evidence, kept, cache_loss_usd"
 )
-"""The columns of an `Outcome`: 14; `finished` is NULL while the attempt runs."""
-USE: Final = "so_far_input, so_far_output, so_far_cache_read, so_far_cache_write, so_far_requests, so_far_usd, so_far_ended"
-"""The columns of a `Use`: 7."""
+"""The columns of an `Outcome`: 15; `finished` is NULL while the attempt runs."""
+USE: Final = (
+    "so_far_input, so_far_output, so_far_cache_read, so_far_cache_write, so_far_requests, so_far_usd, so_far_ended, "
+    "so_far_cache_loss_usd"
+)
+"""The columns of a `Use`: 8."""
 ACCOUNT: Final = (
     "id, source, project, pattern, started, unit_type, unit_id, ceiling, downgraded, cause, "
-    "finished, failure, cost_usd, ceiling_cost_usd"
+    "finished, failure, cost_usd, ceiling_cost_usd, cache_loss_usd"
 )
-"""Of an attempt's columns those that say what it cost and why: 14, all of them in the index ``attempts_accounts``."""
+"""Of an attempt's columns those that say what it cost and why: 15, all of them in the index ``attempts_accounts``."""
 EVIDENCE: Final = "pattern, tier, at, project, unit_id, source, model, success, weight"
 FORGOTTEN: Final = "pattern, project, at"
 RATING: Final = "project, unit_type, unit_id, word, tier, pattern, model, at"
@@ -60,13 +63,15 @@ def outcome_values(outcome: Outcome) -> Values:
         *(outcome.finished, outcome.failure, outcome.message, outcome.verified, *tokens),
         *(outcome.cost_usd, outcome.cost_source, outcome.ceiling_cost_usd, outcome.requests),
         *(msgspec.json.encode(outcome.evidence).decode() if outcome.evidence else "", outcome.kept),
+        outcome.cache_loss_usd,
     )
 
 
 def use_values(use: Use) -> Values:
     """In the order of `USE`."""
     used = use.tokens
-    return (used.input, used.output, used.cache_read, used.cache_write, use.requests, use.cost_usd, use.ended)
+    tokens = (used.input, used.output, used.cache_read, used.cache_write)
+    return (*tokens, use.requests, use.cost_usd, use.ended, use.cache_loss_usd)
 
 
 def evidence_values(event: Evidence) -> Values:
@@ -83,13 +88,13 @@ def rating_values(rating: Rating) -> Values:
 
 def record_of(row: Row) -> Record:
     """From ``id, source``, `ATTEMPT`, `OUTCOME`, `USE`."""
-    return Record(id=row[0], source=row[1], attempt=_attempt(row[2:24]), outcome=_outcome(row[24:38]), so_far=use_of(row[38:]))
+    return Record(id=row[0], source=row[1], attempt=_attempt(row[2:24]), outcome=_outcome(row[24:39]), so_far=_so_far(row[39:]))
 
 
 def account_of(row: Row) -> Record:
     """From `ACCOUNT`."""
     attempt_id, source, project, pattern, started, unit_type, unit_id, ceiling, downgraded, cause, *ended = row
-    finished, failure, cost_usd, ceiling_cost_usd = ended
+    finished, failure, cost_usd, ceiling_cost_usd, cache_loss_usd = ended
     attempt = Attempt(
         project=project,
         unit_type=unit_type,
@@ -102,13 +107,19 @@ def account_of(row: Row) -> Record:
     )
     outcome = None
     if finished is not None:
-        outcome = Outcome(failure=failure, cost_usd=cost_usd, ceiling_cost_usd=ceiling_cost_usd, finished=finished)
+        outcome = Outcome(
+            failure=failure,
+            cost_usd=cost_usd,
+            ceiling_cost_usd=ceiling_cost_usd,
+            cache_loss_usd=cache_loss_usd,
+            finished=finished,
+        )
     return Record(id=attempt_id, source=source, attempt=attempt, outcome=outcome)
 
 
 def use_of(row: Row) -> Use:
-    """From the four token counts, requests, US dollars, and whether the agent ended where that is asked for."""
-    return Use(tokens=tokens_of(row), requests=row[4] or 0, cost_usd=row[5], ended=len(row) > 6 and bool(row[6]))
+    """From the four token counts, requests and US dollars of what ended."""
+    return Use(tokens=tokens_of(row), requests=row[4] or 0, cost_usd=row[5])
 
 
 def rating_of(row: Row) -> Rating:
@@ -194,8 +205,14 @@ def _attempt(row: Row) -> Attempt:
     )
 
 
+def _so_far(row: Row) -> Use:
+    *tokens, requests, cost_usd, ended, cache_loss_usd = row
+    return Use(tokens=tokens_of(tokens), requests=requests, cost_usd=cost_usd, ended=bool(ended), cache_loss_usd=cache_loss_usd)
+
+
 def _outcome(row: Row) -> Outcome | None:
-    finished, failure, message, verified, *tokens, cost_usd, cost_source, ceiling_cost_usd, requests, evidence, kept = row
+    finished, failure, message, verified, *tokens, cost_usd, cost_source, ceiling_cost_usd = row[:11]
+    requests, evidence, kept, cache_loss_usd = row[11:]
     if finished is None:
         return None
     return Outcome(
@@ -206,6 +223,7 @@ def _outcome(row: Row) -> Outcome | None:
         cost_usd=cost_usd,
         cost_source=cost_source,
         ceiling_cost_usd=ceiling_cost_usd,
+        cache_loss_usd=cache_loss_usd,
         requests=requests,
         finished=finished,
         evidence=msgspec.json.decode(evidence, type=tuple[str, ...]) if evidence else (),

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from stepdown.errors import BudgetError, LedgerError
-from stepdown.ledger.port import Attempt, Block, Cap, Evidence, Outcome, PlanMeter, Rating, Record, Use
+from stepdown.ledger.port import Attempt, Block, Cap, Conversation, Evidence, Outcome, PlanMeter, Rating, Record, Use
 from stepdown.money import dollars
 from stepdown.units import Tier, Tokens
 
@@ -25,6 +25,12 @@ RATINGS: Final = ("over", "under", "ok")
 """What a rating says: a lower tier would have done, it was too weak, it was right."""
 
 SECONDS_PER_DAY: Final = 86_400
+CONVERSATIONS: Final = 10_000
+"""Conversations that are remembered; of more, the oldest are dropped."""
+CONVERSATION_SECONDS: Final = 7.0 * SECONDS_PER_DAY
+"""Conversations that were silent for longer than this before the newest are dropped: no provider's cache holds them."""
+LARGEST_STATE: Final = 65_536
+"""Bytes of what is known of one conversation; the gateway's own bounds keep it below half of that."""
 LAST_SECOND: Final = 253_402_300_799
 """9999-12-31T23:59:59Z, the last second that has a date."""
 _LARGEST_COUNT: Final = 2**53
@@ -127,6 +133,7 @@ def accepted_outcome(outcome: Outcome) -> Outcome:
         _check_money("cost_usd", outcome.cost_usd)
     if outcome.ceiling_cost_usd is not None:
         _check_money("ceiling_cost_usd", outcome.ceiling_cost_usd)
+    _check_money("cache_loss_usd", outcome.cache_loss_usd)
     if outcome.tokens is not None:
         _check_tokens("tokens", outcome.tokens)
     if outcome.requests is not None:
@@ -147,6 +154,7 @@ def accepted_use(use: Use) -> Use:
     _check_count("requests", use.requests)
     if use.cost_usd is not None:
         _check_money("cost_usd", use.cost_usd)
+    _check_money("cache_loss_usd", use.cache_loss_usd)
     return use
 
 
@@ -302,6 +310,7 @@ def account_of(record: Record) -> Record:
         failure=ended.failure,
         cost_usd=ended.cost_usd,
         ceiling_cost_usd=ended.ceiling_cost_usd,
+        cache_loss_usd=ended.cache_loss_usd,
         finished=ended.finished,
     )
     return Record(id=record.id, source=record.source, attempt=attempt, outcome=outcome)
@@ -320,6 +329,29 @@ def accepted_meter(meter: PlanMeter) -> PlanMeter:
     if meter.resets is not None:
         check_time("resets", meter.resets)
     return msgspec.structs.replace(meter, provider=clean(meter.provider), window=clean(meter.window))
+
+
+def accepted_conversations(states: Iterable[Conversation]) -> dict[tuple[str, str], Conversation]:
+    """Conversations as a ledger keeps them, per project and id; of several words about one the last.
+
+    Raises:
+        LedgerError: an impossible time, or a state that is too large.
+    """
+    accepted: dict[tuple[str, str], Conversation] = {}
+    for one in states:
+        check_time("at", one.at)
+        if len(one.state) > LARGEST_STATE:
+            raise LedgerError(
+                f"what is known of a conversation is {len(one.state):,} bytes: at most {LARGEST_STATE:,} are kept"
+            )
+        key = (clean(one.project), clean(one.id))
+        accepted[key] = msgspec.structs.replace(one, project=key[0], id=key[1])
+    return accepted
+
+
+def conversation_order(conversation: Conversation) -> tuple[object, ...]:
+    """Oldest first; those of one moment in an order that does not depend on when they were remembered."""
+    return (conversation.at, conversation.project, conversation.id)
 
 
 def check_time(name: str, seconds: float) -> None:

@@ -4,17 +4,18 @@
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from stepdown.errors import LedgerError
-from stepdown.ledger import attempts, evidence
+from stepdown.ledger import attempts, conversations, evidence
 from stepdown.ledger.database import Database, roll_back
 from stepdown.ledger.port import (
     Attempt,
     Block,
     Cap,
+    Conversation,
     Evidence,
     Expectation,
     Line,
@@ -35,6 +36,7 @@ from stepdown.ledger.rows import (
 from stepdown.ledger.rules import (
     accepted_attempt,
     accepted_block,
+    accepted_conversations,
     accepted_evidence,
     accepted_forgotten,
     accepted_import,
@@ -236,6 +238,23 @@ class SqliteLedger:
                 PlanMeter(provider=provider, window=window, used=used, resets=resets, at=at)
                 for provider, window, used, resets, at in connection.execute(query)
             ]
+
+    def remember(self, states: Iterable[Conversation]) -> None:
+        """See `Ledger.remember`."""
+        accepted = accepted_conversations(states)
+        if accepted:
+            with self._writing() as connection:
+                conversations.put(connection, list(accepted.values()))
+
+    def conversations(self, since: float) -> Sequence[Conversation]:
+        """See `Ledger.conversations`."""
+        with self._reading() as connection:
+            return conversations.since(connection, since)
+
+    def forget_conversations(self, before: float) -> int:
+        """See `Ledger.forget_conversations`."""
+        with self._writing() as connection:
+            return conversations.forget(connection, before)
 
     def import_records(self, project: str, source: str, records: Sequence[tuple[Attempt, Outcome]]) -> int:
         """See `Ledger.import_records`."""

@@ -1,15 +1,12 @@
 """Ticking one box of a plan file: one character changes, every other byte stays as it was, and no half-written file."""
 
-import contextlib
-import errno
-import os
-import stat
 from pathlib import Path
 
 from stepdown.errors import PlanError
 from stepdown.plans.entry import Letter, id_key
 from stepdown.plans.outline import outline
 from stepdown.plans.tree import encoding_of
+from stepdown.whole import write_whole
 
 
 def tick(path: Path, letter: Letter, name: str) -> None:
@@ -40,20 +37,7 @@ def tick(path: Path, letter: Letter, name: str) -> None:
 
 
 def _replace(path: Path, raw: bytes) -> None:
-    """Write a file whole or not at all, with the mode it had."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        if not os.access(path, os.W_OK):  # a rename would go through without asking the file
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        mode = stat.S_IMODE(path.stat().st_mode)
-        temporary.unlink(missing_ok=True)
-        with temporary.open("xb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(mode)
-        temporary.replace(path)
+        write_whole(path, raw)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise PlanError(f"cannot write {path}: {error.strerror}; nothing was changed") from error

@@ -1,8 +1,8 @@
 """What the real providers refuse, by what the catalogue knows of each model, in the words that they use.
 
 Words and statuses are those of the public reports: claude-agent-sdk-typescript#350 (system role), elizaOS#16175 (effort and
-adaptive thinking), jetbrains-cc-gui#1003 (thinking with a budget), Antigravity-Manager#498 (signatures), codex#8132 and
-codex-chatgpt-web#249 (encrypted reasoning), CCR#1808 (tool ids).
+adaptive thinking), jetbrains-cc-gui#1003 (thinking with a budget), CCR#1808 (tool ids). What is said of replayed thinking, also
+where some is missing, is in `rejected_thinking`.
 """
 
 import re
@@ -12,10 +12,9 @@ from typing import Any, Final
 from stepdown.agents.program import mapping, records
 from stepdown.catalog.catalogue import Catalog
 from stepdown.catalog.records import Model
-from stepdown.practice import chat, metering
+from stepdown.practice import chat, metering, rejected_thinking
 from stepdown.practice.dialects import Body, Dialect
-from stepdown.practice.messages import THOUGHT, Rejected
-from stepdown.practice.signing import signer
+from stepdown.practice.messages import Rejected
 
 MOST_TOOLS: Final = 128
 """Tools that OpenAI takes in one request."""
@@ -40,17 +39,18 @@ def check(dialect: Dialect, body: Body, betas: Sequence[str], catalog: Catalog) 
         return
     match dialect.name:
         case "messages":
-            _messages(body, betas, model, catalog)
+            _messages(body, betas, model)
         case "chat":
             _chat(body, model)
         case _:
-            _responses(body, model, catalog)
+            _responses(body, model)
+    rejected_thinking.check(dialect.name, body, model, catalog)
     length = metering.prompt_tokens(dialect.prompt(body))
     if model.context is not None and length > model.context:
         raise dialect.too_long(length, model.context)
 
 
-def _messages(body: Body, betas: Sequence[str], model: Model, catalog: Catalog) -> None:
+def _messages(body: Body, betas: Sequence[str], model: Model) -> None:
     if "messages" not in model.protocols:
         raise Rejected(404, f"model: {body['model']}")
     _thinking(body, betas, model)
@@ -64,10 +64,6 @@ def _messages(body: Body, betas: Sequence[str], model: Model, catalog: Catalog) 
             raise Rejected(400, f'messages: Unexpected role "system". {words}')
         if part.get("type") == "tool_use" and not _TOOL_ID.match(str(part.get("id"))):
             raise Rejected(400, f"{place}.tool_use.id: String should match pattern '{_TOOL_ID.pattern}'")
-        if part.get("type") == "thinking":
-            signed = signer(part.get("signature"), str(part.get("thinking")))
-            if not signed or not _same(catalog, signed, model):
-                raise Rejected(400, f"{place}: Invalid `signature` in `thinking` block")
 
 
 def _thinking(body: Body, betas: Sequence[str], model: Model) -> None:
@@ -98,11 +94,6 @@ def _parts(body: Body) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
             yield f"messages.{number}.content.{index}", message["role"], part
 
 
-def _same(catalog: Catalog, signed: str, model: Model) -> bool:
-    found = catalog.resolve(signed)
-    return found is not None and found.bare_id == model.bare_id
-
-
 def _openai(body: Body, model: Model, most: tuple[str, int] | None, effort: tuple[str, object]) -> None:
     """What Chat Completions and Responses refuse alike."""
     name, value = effort
@@ -131,21 +122,9 @@ def _chat(body: Body, model: Model) -> None:
     _openai(body, model, chat.limit(body), ("reasoning_effort", body.get("reasoning_effort")))
 
 
-def _responses(body: Body, model: Model, catalog: Catalog) -> None:
+def _responses(body: Body, model: Model) -> None:
     if "responses" not in model.protocols:
         raise _missing(body, model, "v1/responses")
     most = body.get("max_output_tokens")
     limit = None if most is None else ("max_output_tokens", int(most))
     _openai(body, model, limit, ("reasoning.effort", mapping(body, "reasoning").get("effort")))
-    for item in records(body["input"]):
-        sealed = item.get("encrypted_content") if item.get("type") == "reasoning" else None
-        if sealed and not _sold_alike(catalog, signer(sealed, THOUGHT), model):
-            reason = "Reason: Encrypted content could not be decrypted or parsed."
-            words = f"The encrypted content for item {item.get('id')} could not be verified. {reason}"
-            raise Rejected(400, words, kind="invalid_encrypted_content")
-
-
-def _sold_alike(catalog: Catalog, sealed_by: str, model: Model) -> bool:
-    """Whether one provider sells both: what one of its models sealed, the others can open."""
-    found = catalog.resolve(sealed_by) if sealed_by else None
-    return found is not None and found.provider == model.provider

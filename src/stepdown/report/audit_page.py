@@ -12,7 +12,7 @@ import msgspec
 from stepdown.audit.records import Audit, Check, Line, Projection, Window
 from stepdown.money import count, dollars, share
 from stepdown.report import charts
-from stepdown.report.periods import Span, between, date, span, zone
+from stepdown.report.periods import Offsets, Span, between, date, local, span
 from stepdown.report.tables import one_line
 
 if TYPE_CHECKING:
@@ -38,26 +38,42 @@ def render_page(audit: Audit) -> str:
 
 
 class _Meter(msgspec.Struct, frozen=True, kw_only=True):
-    """The windows of one kind of one plan."""
+    """The windows of one kind of one plan.
+
+    Attributes:
+        agent: whose plan.
+        kind: what its windows are called.
+        windows: all of them.
+        full: those that ran full.
+        full_usd: what had been used in those by then; None where that of one is unknown.
+        routed_usd: likewise under routing.
+        unknown: requests without a known price in those.
+        used: the highest fraction that the provider reported; None where no log says.
+        shown: those that are drawn.
+        chart: of what was used in those; unknown use has no column.
+    """
 
     agent: str
     kind: str
     windows: Sequence[Window]
     full: Sequence[Window]
     full_usd: float | None
+    routed_usd: float | None
+    unknown: int
     used: float | None
     shown: Sequence[Window]
     chart: charts.Columns
 
 
 def _view(audit: Audit) -> dict[str, Any]:
-    place, days = zone(audit.zone), span(audit.days)
+    days = span(audit.days)
     full = next((made for made in audit.routing if made.mode == "full"), None)
     titles = {where.agent: where.title for where in audit.places}
     used = audit.total.tokens
     return {
         "audit": audit,
-        "period": _period(audit, place),
+        "period": _period(audit),
+        "limits": list(_limits(audit)),
         "span": days,
         "spending": _spending(days),
         "tiers": [tier for tier in TIERS if any(period.tiers.get(tier) for period in days.periods)],
@@ -71,23 +87,31 @@ def _view(audit: Audit) -> dict[str, Any]:
         "meters": list(_meters(audit.windows)),
         "shown": SHOWN,
         "title_of": lambda agent: titles.get(agent, agent),
-        "moment": lambda at: _moment(at, place),
-        "date": lambda at: date(dt.datetime.fromtimestamp(at, place)),
+        "moment": lambda at: _moment(at, audit.offsets),
+        "date": lambda at: date(local(at, audit.offsets)),
     }
 
 
-def _period(audit: Audit, place: dt.tzinfo) -> str:
+def _period(audit: Audit) -> str:
     """Of the days of requests; "" where there are none."""
     if audit.days:
         return between(dt.date.fromisoformat(audit.days[0].day), dt.date.fromisoformat(audit.days[-1].day))
     if audit.first is None:
         return ""
-    first, last = (dt.datetime.fromtimestamp(at, place) for at in (audit.first, audit.last or audit.first))
+    first, last = (local(at, audit.offsets) for at in (audit.first, audit.last or audit.first))
     return between(first.date(), last.date())
 
 
-def _moment(at: float, place: dt.tzinfo) -> str:
-    moment = dt.datetime.fromtimestamp(at, place)
+def _limits(audit: Audit) -> Iterable[str]:
+    """What the audit is limited to: ``project shop``, ``since 2026-11-01``."""
+    if audit.project:
+        yield audit.project if audit.anonymous else f"project {_tail(audit.project)}"
+    if audit.since:
+        yield f"since {audit.since}"
+
+
+def _moment(at: float, zone: Offsets) -> str:
+    moment = local(at, zone)
     return f"{date(moment)}, {moment:%H:%M}"
 
 
@@ -113,19 +137,26 @@ def _meters(windows: Iterable[Window]) -> Iterable[_Meter]:
     for (agent, kind), members in groups.items():
         shown = members[-SHOWN_WINDOWS:]
         full = [window for window in members if window.full is not None]
-        by_then = [window.full_usd for window in full if window.full_usd is not None]
         yield _Meter(
             agent=agent,
             kind=_WINDOWS.get(kind, f"{kind} windows"),
             windows=members,
             full=full,
-            full_usd=sum(by_then) if len(by_then) == len(full) else None,
+            full_usd=_sum(window.full_usd for window in full),
+            routed_usd=_sum(window.routed_usd for window in full),
+            unknown=sum(window.unknown for window in full),
             used=max((window.used for window in members if window.used is not None), default=None),
             shown=shown,
             chart=charts.stacked(
-                [{"window" if window.full is None else "full": window.usd} for window in shown], ("window", "full"), []
+                [{"window" if window.full is None else "full": window.usd or 0.0} for window in shown], ("window", "full"), []
             ),
         )
+
+
+def _sum(amounts: Iterable[float | None]) -> float | None:
+    """None where one is unknown."""
+    known = list(amounts)
+    return None if None in known else sum(amount for amount in known if amount is not None)
 
 
 # ------------------------------------------------------------------------------------------------------------- numbers
@@ -166,10 +197,6 @@ def _formats(number: "Callable[[float | None, str], Markup]") -> "dict[str, Call
     def spent(line: Line) -> "Markup":
         return usd(line.usd if _spent_known(line) else None)
 
-    def change(sign: str, amount: float) -> "Markup":
-        """What is taken away or added; the exact amount has no sign."""
-        return number(amount, f"~{sign}{dollars(amount)}")
-
     def whole(value: int) -> "Markup":
         return number(value, f"{value:,}")
 
@@ -189,7 +216,7 @@ def _formats(number: "Callable[[float | None, str], Markup]") -> "dict[str, Call
             return number(None, "it counted none")
         return number((ours - theirs) / theirs, _told_apart((ours - theirs) / theirs))
 
-    formats = (usd, spent, change, whole, tokens, percent, size, apart, number)
+    formats = (usd, spent, whole, tokens, percent, size, apart, number)
     return {one.__name__: one for one in formats}
 
 

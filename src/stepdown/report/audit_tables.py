@@ -9,15 +9,13 @@ from typing import Final
 from stepdown.audit.records import Audit, Check, Line, Window
 from stepdown.audit.windows import spared, typical_limit
 from stepdown.money import count, dollars, share
-from stepdown.report.periods import zone as zone_of
-from stepdown.report.tables import Column, one_line, table, text_width
+from stepdown.report.periods import Offsets, local
+from stepdown.report.tables import Column, clip, one_line, table
 from stepdown.units import Tokens
 
 _UNKNOWN: Final = "unknown"
 _NAME_CELLS: Final = 24
-"""What the first column of the table keeps before others give way to it."""
-_NARROW_FIRST: Final = (3, 4, 1, 2, 6)
-"""Columns of the table that a narrow terminal can do without, in this order: requests, tokens, units, the shares."""
+"""What a name may take inside a sentence."""
 _WINDOWS: Final = {"5h": "5 hours", "": "unknown"}
 
 
@@ -34,26 +32,19 @@ def bill(audit: Audit, width: int, rows: int, *, color: bool) -> list[str]:
             cells.append(_cells(_rest(lines[len(shown) :]), audit.total, f"  {len(lines) - len(shown):,} more"))
     if not cells:
         return []
-    # The first group's title stands in the line of headings. Columns with nothing to say in any line are left out, and what a
-    # narrow terminal has no room for goes the same way.
+    # The first group's title stands in the line of headings. Columns with nothing to say in any line are left out.
     columns = [Column(title=groups[0][0], shrinks=True), *_COLUMNS]
     used = [i for i, _ in enumerate(columns) if any(row[i] for row in cells)]
-    widths = [
-        max(text_width(one_line(text)) for text in [columns[i].title, *(row[i] for row in cells)]) for i in range(len(columns))
-    ]
-    for i in _NARROW_FIRST:
-        if min(widths[0], _NAME_CELLS) + sum(2 + widths[i] for i in used[1:]) > width:
-            used = [j for j in used if j != i]
     return table([columns[i] for i in used], [[row[i] for i in used] for row in cells], width=width, color=color)
 
 
 _COLUMNS: Final = (
-    Column(title="units", right=True),
-    Column(title="share", right=True, style="dim"),
-    Column(title="requests", right=True),
-    Column(title="tokens", right=True),
+    Column(title="units", right=True, spare=3),
+    Column(title="share", right=True, spare=2, style="dim"),
+    Column(title="requests", right=True, spare=5),
+    Column(title="tokens", right=True, spare=4),
     Column(title="spent", right=True, style="bold"),
-    Column(title="share", right=True, style="dim"),
+    Column(title="share", right=True, spare=1, style="dim"),
     Column(title="no price", right=True, style="yellow"),
 )
 
@@ -100,27 +91,32 @@ def _cells(line: Line, total: Line, name: str) -> list[str]:
 
 
 def window_table(audit: Audit, width: int, listed: int, *, color: bool) -> list[str]:
-    """Plans' windows by agent and kind, at most `listed` of them; no line where there are none."""
+    """Plans' windows by agent and kind, at most `listed` of them; no line where there are none.
+
+    Of one project there are none, and one line says why.
+    """
+    if audit.project and not audit.windows:
+        return [clip("Windows of plans are of all projects together: shown without --project.", width)]
     groups: dict[tuple[str, str], list[Window]] = {}
     for window in audit.windows:
         groups.setdefault((window.agent, window.window), []).append(window)
     titles = agent_titles(audit)
     rows = [
-        [f"  {titles.get(agent, agent)}, {_WINDOWS.get(kind, kind)}", *_fullness(windows, audit.zone)]
+        [f"  {titles.get(agent, agent)}, {_WINDOWS.get(kind, kind)}", *_fullness(windows, audit.offsets)]
         for (agent, kind), windows in groups.items()
     ]
     columns = [
         Column(title="Windows of plans", shrinks=True),
-        Column(title="number", right=True),
+        Column(title="number", right=True, spare=4),
         Column(title="ran full", right=True, style="bold"),
-        Column(title="last on", right=True),
-        Column(title="with routing", right=True),
-        Column(title="most used", right=True),
+        Column(title="last on", right=True, spare=3),
+        Column(title="with routing", right=True, spare=1),
+        Column(title="most used", right=True, spare=2),
     ]
     return table(columns, few(rows, listed), width=width, color=color) if rows else []
 
 
-def _fullness(windows: Sequence[Window], zone: str) -> list[str]:
+def _fullness(windows: Sequence[Window], zone: Offsets) -> list[str]:
     """How many there were, how many ran full, when last, how many of those routing would have left full, the highest use."""
     used = [window.used for window in windows if window.used is not None]
     most = share(max(used), 1.0) if used else _UNKNOWN
@@ -150,14 +146,25 @@ def check_table(audit: Audit, width: int, listed: int, *, color: bool) -> list[s
     ]
     columns = [
         Column(title="Agents' counts", shrinks=True),
-        Column(title="sessions", right=True),
-        Column(title="differ", right=True),
-        Column(title="tokens", right=True),
-        Column(title="here", right=True),
+        Column(title="sessions", right=True, spare=3),
+        Column(title="differ", right=True, spare=1),
+        Column(title="tokens", right=True, spare=2),
+        Column(title="here", right=True, spare=2),
         Column(title="dollars", right=True),
         Column(title="here", right=True, style="bold"),
     ]
     return table(columns, few(rows, listed), width=width, color=color) if rows else []
+
+
+def unlogged(audit: Audit) -> Iterator[str]:
+    """What agents counted for models that no log has a request of, a sentence each that fits one line of most screens."""
+    titles = agent_titles(audit)
+    for check in audit.checks:
+        if check.unlogged.total:
+            usd = check.unlogged_usd
+            counted = f"{count(check.unlogged.total)} tokens" if usd is None else dollars(usd)
+            agent = clip(one_line(titles.get(check.agent, check.agent)), _NAME_CELLS)
+            yield f"{agent} counted {counted} for models in no log: titles, lost sub-agent logs"
 
 
 def _priced(check: Check) -> list[str]:
@@ -215,14 +222,11 @@ def short_date(day: dt.date) -> str:
     return f"{day.day} {day:%b}"
 
 
-def date_of(seconds: float | None, zone: str) -> dt.date | None:
-    """The day of a time since the epoch, in a zone as `Audit.zone` has it; None without one.
-
-    UTC where this machine does not know the zone.
-    """
+def date_of(seconds: float | None, zone: Offsets) -> dt.date | None:
+    """The day of a time since the epoch, in a zone as `Audit.offsets` has it; None without one."""
     if seconds is None:
         return None
     try:
-        return dt.datetime.fromtimestamp(seconds, zone_of(zone)).date()
+        return local(seconds, zone).date()
     except (ValueError, OverflowError, OSError):  # a clock that was far off
         return None

@@ -16,12 +16,13 @@ from stepdown.report.audit_tables import (
     known_usd,
     short_date,
     tail,
+    unlogged,
     window_table,
 )
 from stepdown.report.tables import Column, clip, one_line, styled, table, text_width
 
 MOST_LINES: Final = 40
-"""One screen. At 80 columns and more nothing is longer."""
+"""One screen. At 80 columns and more nothing is longer; what is narrower may be as many times longer."""
 
 _STEPS: Final = ((6, 5), (5, 5), (4, 5), (4, 4), (4, 3), (3, 3), (2, 3), (2, 2))
 """How many lines a group of the table and any other list may take; the first pair that fits on one screen is taken.
@@ -30,7 +31,8 @@ With the last pair the lines between the parts go as well, if need be."""
 _LISTED: Final = 3
 """How many names or kinds a note gives before it says how many more there are."""
 _NOTE_LINES: Final = 2
-"""What a sentence may take on a screen of 80 columns; the rest of it is cut."""
+"""What a sentence may take on a screen of `_USUAL` columns, on a narrower one as many more; the rest of it is cut."""
+_USUAL: Final = 80
 _MOST_PLACES: Final = 26
 """How many places are listed where nothing was found."""
 _NAME_CELLS: Final = 24
@@ -51,7 +53,7 @@ def render_text(audit: Audit, width: int = 80, color: bool = False) -> str:
     for rows, listed in _STEPS:
         parts = _found(audit, width, rows, listed, color=color) if audit.first is not None else _nothing(audit, width, listed)
         parts = [[clip(line, width) for line in part] for part in parts if part]
-        if sum(map(len, parts)) + len(parts) - 1 <= MOST_LINES:
+        if sum(map(len, parts)) + len(parts) - 1 <= _room(MOST_LINES, width):
             return "\n\n".join(map("\n".join, parts))
     return "\n".join(map("\n".join, parts))
 
@@ -108,7 +110,7 @@ def _limits(audit: Audit) -> str:
 
 def _period(audit: Audit) -> str:
     """The days of requests as `Audit.days` has them, so that the zone is that of the audit."""
-    first, last = date_of(audit.first, audit.zone), date_of(audit.last, audit.zone)
+    first, last = date_of(audit.first, audit.offsets), date_of(audit.last, audit.offsets)
     if audit.days:
         first, last = dt.date.fromisoformat(audit.days[0].day), dt.date.fromisoformat(audit.days[-1].day)
     if first is None or last is None:
@@ -165,7 +167,7 @@ def _split(full: Projection, width: int, *, color: bool) -> list[str]:
         ["Lost to failed attempts", about(full.failed_usd), "done again on the model that was used"],
         ["Lost to cache", about(full.cache_usd), "written anew for another model"],
     ]
-    columns = [Column(), Column(right=True, style="bold"), Column(shrinks=True, style="dim")]
+    columns = [Column(shrinks=True), Column(right=True, style="bold"), Column(spare=1, style="dim")]
     return table(columns, rows, width=width, color=color, indent=2)
 
 
@@ -193,6 +195,7 @@ def _notes(audit: Audit) -> Iterator[str]:
         elif named:
             without += f" of {_listed([f'{name} ({number:,})' for name, number in named])}"
         yield f"No known price, and in no sum: {without}"
+    yield from unlogged(audit)
     troubles = [f"{_phrase(trouble.what)} ({trouble.count:,})" for trouble in audit.troubles]
     troubles += [f"{_name(place.title)} ({_phrase(place.error)})" for place in audit.places if place.error]
     if troubles:
@@ -255,12 +258,20 @@ def _phrase(text: str) -> str:
     return clip(one_line(text).rstrip("."), _PHRASE_CELLS)
 
 
+def _room(lines: int, width: int) -> int:
+    """The lines of a usual screen that a screen of this width has; on a narrow one the same words take more."""
+    return max(lines, -(-lines * _USUAL // max(1, width)))
+
+
 def _wrapped(text: str, width: int, *, most: int = 0, indent: str = "") -> list[str]:
-    """Lines of at most `width` cells, broken between words; `most` lines (0: any number), the last cut where more is left.
+    """Lines of at most `width` cells, broken between words; the last cut where more is left.
+
+    At most `most` lines (0: any number) of a usual screen, and as many more on one that is narrower.
 
     `textwrap` counts characters, and a terminal does not.
     """
     lines: list[str] = []
+    most = _room(most, width)
     words = one_line(text).split()
     while words:
         line, taken = indent + words[0], 1

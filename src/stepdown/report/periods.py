@@ -1,10 +1,9 @@
 """Days put together to what a chart has room for, and times as people of a zone read them."""
 
 import datetime as dt
-import re
-import zoneinfo
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -15,7 +14,11 @@ MOST_DAYS: Final = 63
 """Nine weeks. With more days than this a column is a week, else its bars are too thin to be told apart on a phone."""
 MOST_WEEKS: Final = 66
 """A year and a quarter. Beyond it a column is a month."""
-_OFFSET: Final = re.compile(r"UTC(?:([+-])(\d\d):?(\d\d))?")
+_STEP: Final = 7 * 86_400
+"""Seconds in which no zone changes its clocks twice."""
+
+Offsets = tuple[tuple[float, int], ...]
+"""As `Audit.offsets`."""
 
 
 class Period(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +38,11 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
     def usd(self) -> float:
         """All tiers together."""
         return sum(self.tiers.values())
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known what anything in it cost, or that there was nothing."""
+        return self.usd > 0 or not self.requests
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -63,16 +71,47 @@ def span(days: Sequence[Day]) -> Span:
     return Span(step, tuple(_period(start, step, members[start]) for start in _starts(first, last, step)))
 
 
-def zone(name: str) -> dt.tzinfo:
-    """The zone of `Audit.zone`; UTC where this machine does not know it."""
-    match = _OFFSET.fullmatch(name)
-    try:
-        if match is not None:
-            offset = dt.timedelta(hours=int(match[2] or 0), minutes=int(match[3] or 0))
-            return dt.timezone(-offset if match[1] == "-" else offset)
-        return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return dt.UTC
+def offsets(shift: Callable[[float], int], start: float, end: float) -> Offsets:
+    """How far a zone is ahead of UTC between two times.
+
+    Args:
+        shift: how many seconds it is ahead at a time.
+        start: seconds since the epoch.
+        end: likewise.
+    """
+    known, at = shift(start), start
+    found = [(start, known)]
+    while at < end:
+        after = min(at + _STEP, end)
+        if (new := shift(after)) != known:
+            found.append((_change(shift, at, after), new))
+            known = new
+        at = after
+    return tuple(found)
+
+
+def offsets_name(offsets: Offsets) -> str:
+    """``UTC``, ``UTC+02:00``, ``UTC+01:00 and UTC+02:00``: a zone without a name."""
+    zones = [dt.timezone(dt.timedelta(seconds=seconds)) for seconds in sorted({seconds for _, seconds in offsets} or {0})]
+    return " and ".join(str(zone) for zone in zones)
+
+
+def ahead(at: float, offsets: Offsets) -> int:
+    """How many seconds a zone is ahead of UTC at a time; 0 where nothing is known of it."""
+    # A history has few of them, and most of it lies after the last.
+    for since, seconds in reversed(offsets):
+        if at >= since:
+            return seconds
+    return offsets[0][1] if offsets else 0
+
+
+def local(at: float, offsets: Offsets) -> dt.datetime:
+    """A time as the clocks of a zone show it.
+
+    Raises:
+        ValueError, OverflowError, OSError: no calendar has such a time.
+    """
+    return dt.datetime.fromtimestamp(at, dt.timezone(dt.timedelta(seconds=ahead(at, offsets))))
 
 
 def date(at: dt.date) -> str:
@@ -90,6 +129,15 @@ def between(first: dt.date, last: dt.date) -> str:
     if first.month != last.month:
         return f"{first.day} {first:%B} to {end}"
     return f"{first.day} to {end}"
+
+
+def _change(shift: Callable[[float], int], before: float, after: float) -> float:
+    """The second from which a zone is as far ahead of UTC as `after`; `before` it is not."""
+    low, high, new = math.floor(before), math.ceil(after), shift(after)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if shift(middle) == new else (middle, high)
+    return float(high)
 
 
 def _start(date_: dt.date, step: str) -> dt.date:

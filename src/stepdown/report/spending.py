@@ -160,7 +160,7 @@ def spending_report(
 
 def savings_sentence(saved: Savings) -> str:
     """``Dynamic routing saved ~$1.84 (9 units downgraded)``, or what is true instead."""
-    if not saved.downgraded:
+    if not saved.downgraded and not saved.cache_usd:
         return "Dynamic routing changed nothing (0 units downgraded)"
     units = f"({_counted(saved.downgraded, 'unit')} downgraded)"
     if not saved.runs:
@@ -315,7 +315,7 @@ def _summary(report: SpendingReport, width: int, *, color: bool) -> list[str]:
         rows.append(
             ["Reserved", dollars(report.reserved_usd, estimated=True), f"for {_counted(report.running, 'attempt')} not ended"]
         )
-    if saved.downgraded and saved.runs:
+    if (saved.downgraded or saved.cache_usd) and saved.runs:
         rows += [
             ["At the ceiling", str(report.counterfactual), f"what {_counted(saved.runs, 'unit')} would have cost on it"],
             ["Saved by cheaper models", dollars(saved.cheaper_usd, estimated=True), "at the same or the ceiling's own use"],
@@ -327,7 +327,7 @@ def _summary(report: SpendingReport, width: int, *, color: bool) -> list[str]:
             [
                 "Lost to cache",
                 dollars(saved.cache_usd, estimated=True),
-                "caches written anew" if saved.cache_usd else "none measured",
+                "caches written anew after a change of model" if saved.cache_usd else "none measured",
             ],
         ]
     if report.failures:

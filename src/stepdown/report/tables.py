@@ -10,6 +10,8 @@ import msgspec
 _STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 _ELLIPSIS: Final = "…"
 _GAP: Final = "  "
+_READABLE: Final = 24
+"""What a shrinking column keeps before others that can be spared give way to it."""
 _SMALLEST_COLUMN: Final = 8
 """A shrinking column keeps at least this many cells, else its text says nothing."""
 
@@ -21,12 +23,15 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
         title: its heading; "" has none.
         right: align to the right, as numbers are.
         shrinks: whether its text may be cut where the terminal is narrow.
+        spare: whether a narrow terminal can do without it: 0 stays, the others go before anything is cut, the highest first;
+            those of one number go together.
         style: ``bold``, ``dim``, ``red``, ``green``, ``yellow``, ``cyan`` or "".
     """
 
     title: str = ""
     right: bool = False
     shrinks: bool = False
+    spare: int = 0
     style: str = ""
 
 
@@ -47,6 +52,9 @@ def table(
     cells = [titles, *texts] if any(titles) else texts
     widths = [max((text_width(row[index]) for row in cells), default=0) for index in range(len(columns))]
     if width is not None:
+        kept = _kept(widths, columns, width - indent)
+        columns, widths = [columns[i] for i in kept], [widths[i] for i in kept]
+        cells = [[row[i] for i in kept] for row in cells]
         _shrink(widths, columns, width - indent - len(_GAP) * (len(columns) - 1))
     lines = []
     for number, row in enumerate(cells):
@@ -121,6 +129,17 @@ def _character_width(character: str) -> int:
     if unicodedata.combining(character) or unicodedata.category(character) in {"Mn", "Me", "Cf"}:
         return 0
     return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+
+
+def _kept(widths: Sequence[int], columns: Sequence[Column], room: int) -> list[int]:
+    """Which columns there is room for."""
+    kept = list(range(len(columns)))
+    for spare in sorted({column.spare for column in columns if column.spare}, reverse=True):
+        least = [min(widths[i], _READABLE) if columns[i].shrinks else widths[i] for i in kept]
+        if sum(least) + len(_GAP) * (len(kept) - 1) <= room:
+            break
+        kept = [i for i in kept if columns[i].spare != spare]
+    return kept
 
 
 def _shrink(widths: list[int], columns: Sequence[Column], room: int) -> None:

@@ -45,7 +45,7 @@ class ClaudeCode:
     def read(self, file: Path) -> Log:
         """What a session says, or a sub-agent of one."""
         # Where nothing has changed nothing is read, and what reading takes is not waited for.
-        from stepdown.sessions.claude_lines import BLOCK, lines  # noqa: PLC0415
+        from stepdown.sessions.bounded import BLOCK, lines  # noqa: PLC0415
         from stepdown.sessions.claude_reading import Reading  # noqa: PLC0415
 
         reading = Reading(file.stem, _kind(file))

@@ -1,4 +1,4 @@
-"""Claude Code's lines: a file split without being held, and of each line only the fields that an audit needs.
+"""Claude Code's lines: of each only the fields that an audit needs.
 
 A line is decoded once into `Line`, which skips everything else (tool results, attachments, snapshots) without building it: this
 is what makes reading fast. A line that does not fit the types is decoded again with patience, field by field.
@@ -6,17 +6,11 @@ is what makes reading fast. A line that does not fit the types is decoded again 
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO, Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-LONGEST: Final = 64 * 1024 * 1024
-"""Bytes of the longest line that is read. A model's context is some megabytes; what is longer is no record of one."""
-
-BLOCK: Final = 256 * 1024
-"""Bytes to read at once: little enough to stay in a processor's cache."""
-_BOM: Final = b"\xef\xbb\xbf"
 _LONE: Final = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|"
     r"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -141,20 +135,6 @@ class Line(msgspec.Struct, frozen=True, gc=False, rename="camel"):
 
 _DECODER: Final = msgspec.json.Decoder(Line)
 _T = TypeVar("_T", bound=msgspec.Struct)
-
-
-def lines(stream: BinaryIO, longest: int = LONGEST) -> Iterator[bytes | None]:
-    """The lines of a file with their ends, the last one perhaps without: None for one that is too long, which is not held."""
-    first = True
-    while line := stream.readline(longest + 1):
-        if first:
-            line, first = line.removeprefix(_BOM), False
-        if len(line) <= longest or line.endswith(b"\n"):
-            yield line
-            continue
-        yield None
-        while (line := stream.readline(BLOCK)) and not line.endswith(b"\n"):
-            pass
 
 
 def decoded(line: bytes) -> Line | None:

@@ -12,8 +12,6 @@ _DIRECTORIES: Final = ("sessions", "archived_sessions")
 _PACKED: Final = ".jsonl.zst"
 _ID: Final = 36
 """Characters of a thread's id, with which its file's name ends."""
-_BLOCK: Final = 256 * 1024
-"""Bytes to read at once: little enough to stay in a processor's cache."""
 
 
 class Codex:
@@ -54,12 +52,13 @@ class Codex:
         if file.name.endswith(_PACKED):
             raise OSError("compressed with zstd, which cannot be read yet")
         # Where nothing has changed nothing is read, and what reading takes is not waited for.
-        from stepdown.sessions.codex_lines import born, lines  # noqa: PLC0415
+        from stepdown.sessions.bounded import BLOCK, lines  # noqa: PLC0415
+        from stepdown.sessions.codex_lines import born  # noqa: PLC0415
         from stepdown.sessions.codex_reading import Reading  # noqa: PLC0415
 
         name = file.stem[-_ID:]
         reading = Reading(name if born(name) is not None else file.stem)
-        with file.open("rb", buffering=_BLOCK) as stream:
+        with file.open("rb", buffering=BLOCK) as stream:
             for line in lines(stream):
                 reading.take(line)
         return reading.log()

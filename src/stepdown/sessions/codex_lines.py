@@ -7,7 +7,7 @@ spaces between them change nothing.
 
 import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, Final, Self
 from uuid import RFC_4122, UUID
 
 import msgspec
@@ -16,13 +16,9 @@ from stepdown.ledger.gsd_json import LARGEST_COUNT, is_amount
 from stepdown.sessions.values import child, count, decoded
 from stepdown.units import Tokens
 
-LONGEST: Final = 64 * 1024 * 1024
-"""Bytes of the longest line that is read."""
-
 CALLS: Final = frozenset({"function_call", "custom_tool_call", "local_shell_call", "web_search_call"})
 OUTPUTS: Final = frozenset({"function_call_output", "custom_tool_call_output"})
 
-_BLOCK: Final = 256 * 1024
 _HEAD: Final = re.compile(
     rb'\{"timestamp":"[^"\\]{0,40}",(?:"ordinal":\d{1,18},)?"type":"(\w{1,40})","payload":\{'
     rb'(?:"type":"(\w{1,40})"(?:,"thread_id":"[^"\\]{0,99}","turn_id":"[^"\\]{0,99}","item":\{"type":"(\w{1,40})")?)?'
@@ -141,17 +137,6 @@ class _CountLine(msgspec.Struct, frozen=True, gc=False):
 
 
 _COUNT_LINE: Final = msgspec.json.Decoder(_CountLine)
-
-
-def lines(stream: BinaryIO, longest: int = LONGEST) -> Iterator[bytes | None]:
-    """All lines; None for one that is too long, which is not held in memory."""
-    while line := stream.readline(longest + 1):
-        if len(line) <= longest or line.endswith(b"\n"):
-            yield line
-            continue
-        yield None
-        while (line := stream.readline(_BLOCK)) and not line.endswith(b"\n"):
-            pass
 
 
 def glance(line: bytes) -> str | None:

@@ -89,7 +89,11 @@ def collect(
     wanted: list[_Wanted] = []
     unreadable: list[tuple[str, str]] = []
     for source in sources:
+        # A directory that is a link to another one holds nothing of its own.
+        own: dict[Path, Path] = {}
         for place in source.places(environ, projects):
+            own.setdefault(_real(place), place)
+        for place in own.values():
             listed, problem = _listed(source, place, unreadable)
             size = sum(one.stamp[0] for one in listed)
             there = bool(listed) or bool(problem) or _exists(place)
@@ -116,6 +120,13 @@ def collect(
 
 def _key(one: _Wanted) -> Key:
     return one.source.name, str(one.file)
+
+
+def _real(place: Path) -> Path:
+    try:
+        return place.resolve()
+    except (OSError, RuntimeError):  # a link in a circle
+        return place
 
 
 def _exists(place: Path) -> bool:
@@ -156,6 +167,7 @@ def _read(
         return
     import multiprocessing  # noqa: PLC0415 - only where there is much to read
     from concurrent.futures import ProcessPoolExecutor, as_completed  # noqa: PLC0415 - likewise
+    from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415 - likewise
 
     # A fork starts at once; elsewhere it is not safe, and a fresh interpreter is started.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
@@ -166,7 +178,11 @@ def _read(
         progress(0, total)
         for future in as_completed(futures):
             batch = futures[future]
-            for one, answer in zip(batch, future.result(), strict=True):
+            try:
+                answers = future.result()
+            except BrokenProcessPool:  # the system has ended one of them, perhaps for its memory: one after the other, then
+                answers = _encoded_batch(batch)
+            for one, answer in zip(batch, answers, strict=True):
                 done += one.stamp[0]
                 yield one, answer
             progress(done, total)

@@ -12,6 +12,8 @@ from stepdown.catalog.names import provider_name
 from stepdown.ledger.gsd_json import is_amount, is_count
 from stepdown.ledger.rules import LAST_SECOND
 from stepdown.providers import KNOWN
+from stepdown.sessions.bounded import BLOCK, LONGEST
+from stepdown.sessions.bounded import lines as bounded
 from stepdown.units import Tokens
 
 HALF_WRITTEN: Final = "half-written lines"
@@ -19,22 +21,20 @@ TOO_LONG: Final = "lines too long to be read"
 IMPOSSIBLE: Final = "answers with impossible numbers"
 UNCOUNTED: Final = "answers whose tokens the log does not say"
 
-_LONGEST: Final = 64 * 1024 * 1024
+_LONGEST: Final = LONGEST
 """Bytes of a line that are held in memory at once."""
 
 
 def lines(file: Path, troubles: Counter[str]) -> Iterator[bytes]:
-    """The lines of a file that are not empty, without more of it in memory than one of them.
+    """The lines of a file that are not empty.
 
     Raises:
         OSError: it cannot be read.
     """
-    with file.open("rb") as stream:
-        while line := stream.readline(_LONGEST):
-            if len(line) == _LONGEST and not line.endswith(b"\n"):
+    with file.open("rb", buffering=BLOCK) as stream:
+        for line in bounded(stream, _LONGEST):
+            if line is None:
                 troubles[TOO_LONG] += 1
-                while line and not line.endswith(b"\n"):
-                    line = stream.readline(_LONGEST)
             elif not line.isspace():
                 yield line
 

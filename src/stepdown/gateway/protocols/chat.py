@@ -4,7 +4,7 @@ Field by field as the openai SDK 3.54 has it, and with what others who serve it 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from stepdown.gateway import sse
 from stepdown.gateway.protocols import openai
 from stepdown.gateway.protocols.answer import AnswerReader
+from stepdown.gateway.protocols.chat_talk import EMPTY, Message, Part, all_messages, talk
 from stepdown.gateway.protocols.request import (
     MOST_TOOLS,
     NO_TOOLS,
@@ -40,28 +41,6 @@ _KEYS: Final[Known] = {
 }
 
 
-class _Part(msgspec.Struct, gc=False):
-    type: str = ""
-    image_url: msgspec.Raw = NOTHING
-    file: msgspec.Raw = NOTHING
-
-
-class _Call(msgspec.Struct, gc=False):
-    id: msgspec.Raw = NOTHING
-    type: str | None = None
-    extra_content: msgspec.Raw = NOTHING
-
-
-class _Message(msgspec.Struct, gc=False):
-    role: str = ""
-    content: str | list[_Part] | None = None
-    tool_calls: list[_Call] | None = None
-    tool_call_id: msgspec.Raw = NOTHING
-    reasoning_details: msgspec.Raw = NOTHING
-    reasoning_content: msgspec.Raw = NOTHING
-    reasoning: msgspec.Raw = NOTHING
-
-
 class _Function(msgspec.Struct, gc=False):
     strict: bool | None = None
 
@@ -79,12 +58,9 @@ class _Format(msgspec.Struct, gc=False):
     type: str = ""
 
 
-_messages: Final = msgspec.json.Decoder(list[_Message])
 _tools: Final = msgspec.json.Decoder(list[_Tool])
 _file: Final = msgspec.json.Decoder(_File)
 _format: Final = msgspec.json.Decoder(_Format)
-
-_EMPTY: Final = frozenset({b"", b"null", b'""', b"[]"})
 
 
 def _read_tools(part: bytes) -> Tools:
@@ -139,7 +115,8 @@ class Chat:
         form = request.read("response_format", _format)
         if form is not None and form.type != "text":
             request.features.add("structured_output")
-        signed = _conversation(request)
+        messages = request.read("messages", all_messages) or []
+        signed = _conversation(request, messages)
         output_key = "max_tokens" if request.has("max_tokens") and not request.has(self.output_key) else self.output_key
         return Envelope(
             model=model,
@@ -153,6 +130,7 @@ class Chat:
             tools=tools.count,
             spans=request.spans,
             session=session(headers, request.text("prompt_cache_key")),
+            talk=talk(request, messages),
         )
 
     def error(self, status: int, kind: str, message: str) -> bytes:
@@ -169,10 +147,10 @@ class Chat:
         return ChatReader(stream=stream)
 
 
-def _conversation(request: Request) -> bool:
+def _conversation(request: Request, messages: Sequence[Message]) -> bool:
     """What the messages ask for; whether they replay a model's thinking, which those who write it want back unchanged."""
     signed = False
-    for message in request.read("messages", _messages) or ():
+    for message in messages:
         if message.role == "developer":
             request.features.add("system_role")
         request.ask_for_id(message.tool_call_id)
@@ -180,9 +158,9 @@ def _conversation(request: Request) -> bool:
             request.ask_for_id(call.id)
             if call.type == "custom":
                 request.features.add("server_tools")
-            signed |= bytes(call.extra_content) not in _EMPTY  # Google's thought signatures
+            signed |= bytes(call.extra_content) not in EMPTY  # Google's thought signatures
         signed |= any(
-            bytes(thought) not in _EMPTY
+            bytes(thought) not in EMPTY
             for thought in (message.reasoning_details, message.reasoning_content, message.reasoning)
             if thought is not NOTHING
         )
@@ -192,7 +170,7 @@ def _conversation(request: Request) -> bool:
     return signed
 
 
-def _seen(request: Request, part: _Part) -> None:
+def _seen(request: Request, part: Part) -> None:
     match part.type:
         case "text" | "refusal":
             pass
@@ -275,7 +253,7 @@ class ChatReader(AnswerReader):
             return
         self.model = chunk.model or self.model
         choices = chunk.choices or []
-        if bytes(chunk.error) not in _EMPTY:
+        if bytes(chunk.error) not in EMPTY:
             self._fail(chunk.error)
         else:
             self.began = self.began or any(_says(choice) for choice in choices)
@@ -301,7 +279,7 @@ def _says(choice: _Choice) -> bool:
     """Whether a choice says anything; in an answer in one piece it does."""
     if choice.delta is None or choice.finish_reason:
         return True
-    return any(bytes(value) not in _EMPTY for key, value in choice.delta.items() if key != "role")
+    return any(bytes(value) not in EMPTY for key, value in choice.delta.items() if key != "role")
 
 
 CHAT: Final = Chat()

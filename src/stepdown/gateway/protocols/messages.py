@@ -4,7 +4,7 @@ Field by field as the API reference and the anthropic SDK 2.12 have it, and as C
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from stepdown.gateway import sse
 from stepdown.gateway.protocols import betas
 from stepdown.gateway.protocols.messages_answer import MessagesReader
+from stepdown.gateway.protocols.messages_talk import Block, Message, all_messages, talk
 from stepdown.gateway.protocols.request import NO_TOOLS, NOTHING, Known, Remembered, Request, Tools, is_list, session
 from stepdown.gateway.wire import Envelope, Reader, Thinking
 
@@ -50,23 +51,8 @@ _SESSION: Final = re.compile(r"_session_(.+)")
 """How Claude Code wrote its session into `metadata.user_id` before it wrote JSON there."""
 
 
-class _Block(msgspec.Struct, gc=False):
-    type: str = ""
-    id: msgspec.Raw = NOTHING
-    tool_use_id: msgspec.Raw = NOTHING
-    source: msgspec.Raw = NOTHING
-    content: msgspec.Raw = NOTHING
-
-
 class _Source(msgspec.Struct, gc=False):
     type: str = ""
-
-
-class _Message(msgspec.Struct, gc=False):
-    role: str = ""
-    content: str | list[_Block] | None = None
-    output_config: msgspec.Raw = NOTHING
-    clear_at: msgspec.Raw = NOTHING
 
 
 class _Tool(msgspec.Struct, gc=False):
@@ -98,8 +84,7 @@ class _Choice(msgspec.Struct, gc=False):
     disable_parallel_tool_use: bool = False
 
 
-_messages: Final = msgspec.json.Decoder(list[_Message])
-_blocks: Final = msgspec.json.Decoder(list[_Block])
+_blocks: Final = msgspec.json.Decoder(list[Block])
 _source: Final = msgspec.json.Decoder(_Source)
 _tools: Final = msgspec.json.Decoder(list[_Tool])
 _management: Final = msgspec.json.Decoder(_Management)
@@ -156,7 +141,8 @@ class Messages:
         if thinking == "disabled" and effort in {"xhigh", "max"}:
             request.features.add(f"thinking_off:{effort}")  # Opus 5 and Haiku 5.5 take either, and refuse both together
         _context_management(request)
-        signed = _conversation(request)
+        messages = request.read("messages", all_messages) or []
+        signed = _conversation(request, messages)
         return Envelope(
             model=model,
             stream=request.is_true("stream"),
@@ -170,6 +156,7 @@ class Messages:
             tools=tools.count,
             spans=request.spans,
             session=session(headers, _session_of(request)),
+            talk=talk(request, messages),
         )
 
     def error(self, status: int, kind: str, message: str) -> bytes:
@@ -242,9 +229,8 @@ def _context_management(request: Request) -> None:
                 request.features.add(f"edit:{edit.type}")
 
 
-def _conversation(request: Request) -> bool:
+def _conversation(request: Request, messages: Sequence[Message]) -> bool:
     """What the messages ask for; whether they replay a model's thinking."""
-    messages = request.read("messages", _messages) or []
     signed = False
     for message in messages:
         if message.role == "system":
@@ -260,7 +246,7 @@ def _conversation(request: Request) -> bool:
     return signed
 
 
-def _content(request: Request, blocks: Iterable[_Block], *, nested: bool = False) -> bool:
+def _content(request: Request, blocks: Iterable[Block], *, nested: bool = False) -> bool:
     """Likewise of one message, or of a tool's result, which holds no further one."""
     signed = False
     for block in blocks:
@@ -287,7 +273,7 @@ def _content(request: Request, blocks: Iterable[_Block], *, nested: bool = False
     return signed
 
 
-def _seen(request: Request, block: _Block) -> None:
+def _seen(request: Request, block: Block) -> None:
     """An image or a document: its bytes, where it is found, or the id under which the provider keeps it."""
     source = request.decode(block.source, _source, "messages")
     if source is not None and source.type == "file":

@@ -171,6 +171,28 @@ def is_list(value: msgspec.Raw) -> bool:
     return value is not NOTHING and memoryview(value)[0] == _BRACKET
 
 
+class _Schema(msgspec.Struct, gc=False):
+    properties: dict[str, msgspec.Raw] = {}
+
+
+_schema: Final = msgspec.json.Decoder(_Schema)
+_MOST_FIELDS: Final = 20
+
+
+def quietly(decoder: msgspec.json.Decoder[_T], part: bytes | msgspec.Raw) -> _T | None:
+    """A part, decoded; None where it is not what it should be, which its reader has noted already or need not."""
+    try:
+        return decoder.decode(part)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def fields_asked(schema: msgspec.Raw) -> tuple[str, ...]:
+    """The names of the fields that a JSON schema asks for; () where it does not say, or names very many."""
+    found = quietly(_schema, schema)
+    return tuple(found.properties) if found is not None and len(found.properties) <= _MOST_FIELDS else ()
+
+
 class Tools(msgspec.Struct, frozen=True):
     """What was found in a list of tools: how many, and what they ask of a model."""
 

@@ -3,7 +3,7 @@
 Field by field as the openai SDK 3.54 has it, and as Codex 0.169 was seen to send it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -22,6 +22,7 @@ from stepdown.gateway.protocols.request import (
     is_list,
     session,
 )
+from stepdown.gateway.protocols.responses_talk import Item, Part, all_items, talk
 from stepdown.gateway.wire import Envelope, Reader
 from stepdown.units import Tokens
 
@@ -66,23 +67,6 @@ _DEEPEST: Final = 8
 """Namespaces within namespaces that are looked into."""
 
 
-class _Part(msgspec.Struct, gc=False):
-    type: str = ""
-    image_url: msgspec.Raw = NOTHING
-    file_data: msgspec.Raw = NOTHING
-    file_id: str | None = None
-
-
-class _Item(msgspec.Struct, gc=False):
-    type: str | None = None
-    role: str | None = None
-    content: str | list[_Part] | None = None
-    output: msgspec.Raw = NOTHING
-    call_id: msgspec.Raw = NOTHING
-    encrypted_content: str | None = None
-    tools: msgspec.Raw = NOTHING
-
-
 class _Tool(msgspec.Struct, gc=False):
     type: str = ""
     strict: bool | None = None
@@ -93,8 +77,7 @@ class _Kind(msgspec.Struct, gc=False):
     type: str = ""
 
 
-_items: Final = msgspec.json.Decoder(str | list[_Item])
-_parts: Final = msgspec.json.Decoder(list[_Part])
+_parts: Final = msgspec.json.Decoder(list[Part])
 _tools: Final = msgspec.json.Decoder(list[_Tool])
 _kind: Final = msgspec.json.Decoder(_Kind)
 _word: Final = msgspec.json.Decoder(str)
@@ -158,7 +141,8 @@ class Responses:
             request.features.add("server_tools")
         effort = _reasoning(request)
         _text(request)
-        signed, added = self._conversation(request)
+        items = request.read("input", all_items) or []
+        signed, added = self._conversation(request, items if isinstance(items, list) else ())
         count += added
         if count and request.has("parallel_tool_calls"):
             request.features.add("parallel_tools")
@@ -174,6 +158,7 @@ class Responses:
             tools=count,
             spans=request.spans,
             session=session(headers, request.text("prompt_cache_key")),
+            talk=talk(request, items),
         )
 
     def _offered(self, request: Request, part: bytes) -> int:
@@ -181,11 +166,10 @@ class Responses:
         request.features |= tools.features
         return tools.count
 
-    def _conversation(self, request: Request) -> tuple[bool, int]:
+    def _conversation(self, request: Request, items: Sequence[Item]) -> tuple[bool, int]:
         """What the input asks for; whether it replays a model's thinking, and how many tools it offers."""
-        items = request.read("input", _items)
         signed, count = False, 0
-        for item in items if isinstance(items, list) else ():
+        for item in items:
             request.ask_for_id(item.call_id)
             if isinstance(item.content, list):
                 _content(request, item.content)
@@ -255,7 +239,7 @@ def _text(request: Request) -> None:
             request.features.add(key)
 
 
-def _content(request: Request, parts: list[_Part]) -> None:
+def _content(request: Request, parts: list[Part]) -> None:
     for part in parts:
         if part.file_id:
             request.features.add("stored")

@@ -1,0 +1,159 @@
+"""What is remembered of each conversation: the unit that is going on, who answered last, whose cache holds what (SPEC 12).
+
+One thread changes it. What it holds is small and bounded, and survives a restart by way of the ledger; without it the next
+request is taken as the conversation's first, which costs a cache and nothing else.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from stepdown.units import Tokens
+
+REMEMBERED: Final = 4096
+"""Conversations that are remembered; the one that was silent longest is forgotten."""
+_SIGNED: Final = 512
+"""Thinking blocks of one conversation whose author is remembered; of more, those are forgotten that are not replayed now."""
+_SHRUNK: Final = 0.5
+"""A prompt that is shorter than this share of the one before was compacted, or begun anew: no cache holds it."""
+_FADES: Final = 0.7
+"""Weight of the past in the running means of what a request adds."""
+_FRESH, _OUTPUT = 1_500, 400
+"""Tokens that a request adds to the prompt and that an answer has, before any was seen in a conversation. The medians of the
+recorded plan trees lie near (`python -m bench.expectations`)."""
+
+State = tuple[int, str, str, str, bool, bool, bool, dict[str, tuple[int, float]], dict[str, list[int]], int, float, float, str]
+
+
+class Conversation:
+    """One conversation, as it stands between two of its requests.
+
+    Attributes:
+        units: how many units have begun in it.
+        type: the present unit's type; "" before the first.
+        unit_id: the present unit's id.
+        holder: provider-qualified, who answered last; "" is nobody yet.
+        raised: whether the present unit has been raised.
+        moved: whether it is with its holder because routing chose so.
+        hour: whether its client has what it writes kept in caches for an hour.
+        warm: per provider-qualified model, tokens of this conversation in its cache, and until when (seconds since the epoch).
+        signers: per digest of a thinking block, the model that signed it.
+        prompt: the last prompt in tokens, as the provider counted it.
+        fresh: running mean of the tokens that a request adds.
+        output: running mean of an answer's tokens.
+        stop: why the last answer stopped, in the protocol's own word.
+    """
+
+    __slots__ = (
+        *("units", "type", "unit_id", "holder", "raised", "moved", "hour"),
+        *("warm", "signers", "prompt", "fresh", "output", "stop"),
+    )
+
+    def __init__(self, state: bytes = b"") -> None:
+        kept: State = _decoder.decode(state) if state else (0, "", "", "", False, False, False, {}, {}, 0, _FRESH, _OUTPUT, "")
+        self.units, self.type, self.unit_id, self.holder, self.raised, self.moved, self.hour = kept[:7]
+        self.warm = kept[7]
+        self.signers = {digest: ref for ref, digests in kept[8].items() for digest in digests}
+        self.prompt, self.fresh, self.output, self.stop = kept[9:]
+
+    def state(self) -> bytes:
+        """All of it, for the ledger."""
+        signed: dict[str, list[int]] = {}
+        for digest, ref in self.signers.items():
+            signed.setdefault(ref, []).append(digest)
+        return _encoder.encode(
+            (
+                *(self.units, self.type, self.unit_id, self.holder, self.raised, self.moved, self.hour),
+                *(self.warm, signed, self.prompt, self.fresh, self.output, self.stop),
+            )
+        )
+
+    def begin(self, kind: str, unit_id: str) -> None:
+        """Another unit begins."""
+        self.units += 1
+        self.type, self.unit_id, self.raised, self.stop = kind, unit_id, False, ""
+
+    def shrink(self, prompt: int) -> None:
+        """The next prompt has about so many tokens: where it is much shorter than the last, no cache holds it."""
+        if prompt < self.prompt * _SHRUNK:
+            self.warm.clear()
+
+    def authors(self, signers: Sequence[int], named: str) -> frozenset[str]:
+        """Who signed the thinking that is replayed; what was not there before is from whoever answered last.
+
+        Args:
+            signers: digests, in the order of the conversation.
+            named: whose it is taken to be in a conversation that is not remembered.
+        """
+        for digest in signers:
+            if digest not in self.signers:
+                self.signers[digest] = self.holder or named
+        if len(self.signers) > _SIGNED:  # who signed what is still replayed must not change: a model's view only ever grows
+            self.signers = {digest: self.signers[digest] for digest in signers}
+        return frozenset(self.signers.get(digest, named) for digest in signers)
+
+    def cached(self, ref: str, now: float) -> int:
+        """Tokens of it that stand in a model's cache."""
+        tokens, until = self.warm.get(ref, (0, 0.0))
+        return tokens if now <= until else 0
+
+    def answered(self, ref: str, tokens: Tokens | None, stop: str, until: float, *, moved: bool) -> None:
+        """A model answered; `until` is how long its cache keeps what it read and wrote; `moved`: whether routing chose it."""
+        self.holder, self.stop, self.moved = ref, stop, moved
+        if tokens is None or not tokens.total:
+            return
+        added = max(0, tokens.prompt - self.prompt) if self.prompt else 0
+        if added:
+            self.fresh = _FADES * self.fresh + (1 - _FADES) * added
+        self.output = _FADES * self.output + (1 - _FADES) * tokens.output
+        self.prompt = tokens.prompt
+        if tokens.cache_read or tokens.cache_write:
+            self.warm[ref] = (tokens.cache_read + tokens.cache_write, until)
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(State)
+
+Name = tuple[str, str]
+"""A project, and the conversation's name in it."""
+
+
+class Conversations:
+    """The conversations that were seen last.
+
+    Args:
+        kept: what an earlier gateway knew: project, name and `Conversation.state`, the oldest first.
+    """
+
+    def __init__(self, kept: Iterable[tuple[str, str, bytes]] = ()) -> None:
+        self._known: OrderedDict[Name, Conversation] = OrderedDict()
+        for project, name, state in kept:
+            try:
+                self._known[project, name] = Conversation(state)
+            except (msgspec.DecodeError, msgspec.ValidationError, ValueError):  # of another version: it begins anew
+                continue
+        self._bound()
+
+    def find(self, project: str, name: str, *, dry: bool = False) -> Conversation:
+        """A conversation; a new one where it is not known, of which nothing is kept if this is only a question."""
+        key = (project, name)
+        found = self._known.get(key)
+        if found is None:
+            found = Conversation()
+            if not dry:
+                self._known[key] = found
+                self._bound()
+        elif dry:
+            found = Conversation(found.state())
+        else:
+            self._known.move_to_end(key)
+        return found
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def _bound(self) -> None:
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)

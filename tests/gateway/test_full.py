@@ -1,0 +1,205 @@
+"""Conversations that nobody declared, in `delegated` and `full`, against a provider that refuses what real ones do."""
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from gateway_house import HAIKU, OPUS, ROUTED, SONNET, House, Opening
+from talking import Talker, models, thoughts, units
+
+from stepdown.practice.provider import PracticeProvider
+
+FULL = ROUTED.replace("mode: delegated", "mode: full")
+BIG = "Migrate the whole database, redesign the architecture and keep it secure: authentication, encryption, deadlocks."
+
+
+@pytest.fixture
+async def strict() -> AsyncIterator[PracticeProvider]:
+    async with PracticeProvider(latency=0, strict=True, keep_bodies=True) as provider:
+        yield provider
+
+
+@pytest.fixture
+async def full(opening: Opening, strict: PracticeProvider) -> AsyncIterator[House]:
+    async with opening(strict.url, preferences=FULL) as house:
+        yield house
+
+
+@pytest.fixture
+async def delegated(opening: Opening, strict: PracticeProvider) -> AsyncIterator[House]:
+    async with opening(strict.url, preferences=ROUTED) as house:
+        yield house
+
+
+async def test_a_persons_turn_goes_one_tier_down_and_its_tools_stay_with_it(full: House, strict: PracticeProvider) -> None:
+    talker = Talker(full)
+    answer = await talker.says("Add a button.")
+    assert answer.headers["x-stepdown-model"] == f"anthropic/{SONNET}"
+    await talker.runs("done")
+    await talker.says("Add another.")
+    assert models(strict) == [SONNET] * 3
+    assert units(await full.records()) == [("execute-task", "s#1", SONNET), ("execute-task", "s#2", SONNET)]
+
+
+async def test_delegated_leaves_a_persons_turn_alone_and_says_what_full_would_do(
+    delegated: House, strict: PracticeProvider
+) -> None:
+    answer = await Talker(delegated).says("Add a button.")
+    assert models(strict) == [OPUS]
+    assert answer.headers["x-stepdown-reason"].startswith("observed only: ")
+    assert delegated.lines[0].chosen == f"anthropic/{SONNET}"
+
+
+async def test_delegated_routes_sub_agents_errands_and_units_of_a_plan(delegated: House, strict: PracticeProvider) -> None:
+    await Talker(delegated, headers={"x-claude-code-agent-id": "a1"}).says("Look for the parser.")
+    title = Talker(delegated, "t")
+    title.history.append({"role": "user", "content": "Name this conversation: add a button."})
+    schema = {"type": "object", "properties": {"title": {"type": "string"}}, "additionalProperties": False}
+    await title.ask(tools=[], thinking=None, output_config={"format": {"type": "json_schema", "schema": schema}})
+    dispatch = "## UNIT: Complete Slice S01\n\nM001/S01: Buttons\n\nWrite the summary."
+    await Talker(delegated, "p").says(dispatch, thinking=None)  # Haiku 4.5 has no adaptive thinking
+    assert models(strict) == [SONNET, HAIKU, HAIKU]
+    kinds = [(kind, model) for kind, _, model in units(await delegated.records())]
+    assert kinds == [("subagent/agent", SONNET), ("hook/title", HAIKU), ("complete-slice", HAIKU)]
+
+
+async def test_planning_and_heavy_work_keep_their_model(full: House, strict: PracticeProvider) -> None:
+    await Talker(full, "a").says("<system-reminder>\nPlan mode is active. Do not edit.\n</system-reminder>\nAdd a button.")
+    await Talker(full, "b").says(BIG)
+    assert models(strict) == [OPUS, OPUS]
+
+
+async def test_in_mid_conversation_it_goes_down_and_back_without_the_others_thinking(
+    full: House, strict: PracticeProvider
+) -> None:
+    talker = Talker(full)
+    await talker.says(BIG)
+    await talker.says("Add a button.", thinking={"type": "adaptive"})
+    await talker.says(BIG)
+    seen = models(strict)
+    assert (seen[0], seen[-1]) == (OPUS, OPUS)
+    assert {served.status for served in strict.log} == {200}
+    assert thoughts(talker) == 3
+
+
+async def test_a_conversation_is_moved_where_its_cache_is_gone_and_only_what_is_foreign_is_left_out(
+    opening: Opening, strict: PracticeProvider
+) -> None:
+    now = [1_790_000_000.0]
+    async with opening(strict.url, preferences=FULL, clock=lambda: now[0]) as house:
+        talker = Talker(house)
+        await talker.says(BIG)
+        now[0] += 3_600  # a free moment: nobody has it cached any more
+        answer = await talker.says("Add a button.")
+        assert answer.status == 200
+        await talker.runs("done")
+        now[0] += 3_600
+        await talker.says(BIG)
+        assert models(strict) == [OPUS, SONNET, SONNET, OPUS]
+        assert {served.status for served in strict.log} == {200}
+        (_, moved, _) = await house.records()
+    receipt = json.loads(moved.attempt.decision)
+    assert receipt["adaptations"] == [f"1 thinking block of anthropic/{OPUS} left out"]
+    sent = [json.loads(body) for body in strict.bodies.values()]
+    counts = [
+        sum(
+            block["type"] == "thinking"
+            for message in body["messages"]
+            for block in message["content"]
+            if isinstance(block, dict)
+        )
+        for body in sent
+    ]
+    # Opus; Sonnet without Opus's; Sonnet with its own; Opus again with its own first and without Sonnet's two.
+    assert counts == [0, 0, 1, 1]
+
+
+async def test_switching_is_priced_and_the_sum_can_be_read(opening: Opening, strict: PracticeProvider) -> None:
+    short = FULL.replace("dynamic_routing: {", "dynamic_routing: {thresholds: {turn_requests: 3}, ")
+    async with opening(strict.url, preferences=short) as house:
+        talker = Talker(house)
+        await talker.says(BIG)
+        answer = await talker.says("Add a button.")
+        assert models(strict) == [OPUS, OPUS]
+        why = "leaving claude-opus-4-6 for claude-sonnet-4-6 would not pay: 3 requests x $"
+        assert why in answer.headers["x-stepdown-reason"]
+        assert why in house.lines[-1].reason
+        (_, stayed) = await house.records()
+        assert why in stayed.attempt.reason
+
+
+async def test_a_pin_ends_the_discussion(full: House, strict: PracticeProvider) -> None:
+    talker = Talker(full, headers={"x-stepdown-pin": "heavy"})
+    await talker.says("Add a button.")
+    assert models(strict) == [OPUS]
+
+
+async def test_a_unit_that_stumbles_is_raised_once_for_its_rest(full: House, strict: PracticeProvider) -> None:
+    talker = Talker(full)
+    await talker.says("Add a button.")
+    answer = await talker.runs("no", "no", "no", "no", error=True)
+    assert answer.headers["x-stepdown-model"] == f"anthropic/{OPUS}"
+    assert "4 tool results in a row were errors" in answer.headers["x-stepdown-reason"]
+    await talker.runs("fine")
+    await talker.says("Add another.")
+    assert models(strict)[:3] == [SONNET, OPUS, OPUS]
+    assert {served.status for served in strict.log} == {200}
+    first, raised, *_ = await full.records()
+    assert first.outcome is not None
+    assert (first.outcome.failure, first.attempt.model) == ("quality", f"anthropic/{SONNET}")
+    assert "4 tool results" in first.outcome.message
+    assert (raised.attempt.cause, raised.attempt.unit_id) == ("step up", first.attempt.unit_id)
+
+
+async def test_a_unit_on_its_ceiling_that_stumbles_stays(full: House, strict: PracticeProvider) -> None:
+    talker = Talker(full)
+    await talker.says(BIG)
+    await talker.runs("no", "no", "no", "no", error=True)
+    assert models(strict) == [OPUS, OPUS]
+
+
+async def test_a_mode_that_changes_in_the_middle_of_a_unit_waits_for_the_next(full: House, strict: PracticeProvider) -> None:
+    full.desk.switch("delegated")
+    talker = Talker(full)
+    await talker.says("Add a button.")
+    full.desk.switch("full")
+    await talker.runs("done")
+    assert models(strict) == [OPUS, OPUS]
+
+
+async def test_a_conversation_survives_a_restart(opening: Opening, strict: PracticeProvider) -> None:
+    async with opening(strict.url, preferences=FULL) as house:
+        talker = Talker(house)
+        await talker.says("Add a button.")
+        await talker.runs("done")
+    async with opening(strict.url, preferences=FULL) as again:
+        talker.house = again
+        answer = await talker.says("Add another.")
+        assert answer.status == 200
+        assert units(await again.records())[-1] == ("execute-task", "s#2", SONNET)
+    assert models(strict) == [SONNET] * 3
+
+
+async def test_what_a_change_of_models_wrote_anew_is_recorded_as_lost(opening: Opening, strict: PracticeProvider) -> None:
+    cheap = FULL.replace("dynamic_routing: {", "dynamic_routing: {thresholds: {turn_requests: 200, switch_returns: 0}, ")
+    async with opening(strict.url, preferences=cheap) as house:
+        talker = Talker(house)
+        await talker.says(BIG)
+        await talker.says("Add a button.")
+        assert models(strict) == [OPUS, SONNET]
+        await talker.says("Add another.")
+        _, moved, later = await house.records()
+    assert moved.so_far.cache_loss_usd > 0
+    assert later.so_far.cache_loss_usd == 0
+
+
+async def test_a_user_who_changes_the_model_is_followed(full: House, strict: PracticeProvider) -> None:
+    talker = Talker(full)
+    await talker.says(BIG)
+    talker.model = SONNET
+    answer = await talker.says("Add a button.")
+    assert answer.status == 200
+    talker.model = HAIKU
+    await talker.says("Add another.", thinking=None)
+    order = [HAIKU, SONNET, OPUS]
+    assert [order.index(model) for model in models(strict)] == [2, 1, 0]
