@@ -1,6 +1,6 @@
 """From the world to the pure core: ledger, preferences and clock make a `Context`. The only bridge between them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from stepdown.budget import Pace, pace, window_start
 from stepdown.catalog import Catalog
@@ -8,7 +8,7 @@ from stepdown.decision import Context, Meter
 from stepdown.ledger.port import Cap, Ledger, PlanMeter
 from stepdown.money import dollars
 from stepdown.preferences.schema import Budget, Preferences
-from stepdown.savings import learned_costs, savings_by_run
+from stepdown.savings import Savings, learned_costs, savings_by_run
 from stepdown.standing import Standing
 from stepdown.standing import stood_down as losing
 
@@ -75,13 +75,40 @@ def standings(
         unit_type: likewise.
     """
     policy = preferences.policy
+    return losing(
+        balances(ledger, preferences, project, catalog=catalog, least=policy.stand_down_minimum, unit_type=unit_type), policy
+    )
+
+
+def balances(
+    ledger: Ledger,
+    preferences: Preferences,
+    project: str,
+    *,
+    catalog: Catalog | None = None,
+    least: int = 1,
+    unit_type: str = "",
+) -> Mapping[str, Sequence[Savings]]:
+    """What routing saved and lost in a project, per pattern and run, the newest run first.
+
+    Of each pattern ``policy.stand_down_window`` units are looked at: what standing down is judged by.
+
+    Args:
+        ledger: what happened so far.
+        preferences: for the thresholds, and the catalogue where that is not given.
+        project: `PlanSource.project`.
+        catalog: as in `build_context`.
+        least: with fewer attempts below their ceiling than this, nothing is said.
+        unit_type: as in `build_context`.
+    """
+    policy = preferences.policy
     # A unit that lies across the window's edge lacks its first attempts, which failed: it looks better than it was.
     records = ledger.newest_of_patterns(project, unit_type=unit_type, units=policy.stand_down_window)
-    if sum(record.attempt.downgraded for record in records) < policy.stand_down_minimum:
+    if sum(record.attempt.downgraded for record in records) < least:
         return {}
     known = Catalog.load(preferences.catalog) if catalog is None else catalog
     learned = learned_costs(ledger.expectations(), known.resolve, policy.expectation_minimum)
-    return losing(savings_by_run(records, learned=learned), policy)
+    return savings_by_run(records, learned=learned)
 
 
 def _price_of_pace(ledger: Ledger, preferences: Preferences, project: str, now: float) -> float:

@@ -164,3 +164,15 @@ def test_status_report_and_decide_count_alike(
     assert known is not None
     assert loss["lost_usd"] == pytest.approx(sum(0.25 + number / 64 - known for number in range(12)))
     assert loss["reason"] in decided()["reason"]
+
+
+def test_what_routing_saved_and_lost_is_said_per_pattern(past: Past, small: Path, call: Callable[..., Said]) -> None:
+    for _ in range(3):
+        past.unit(cost=0.25, at_ceiling=1.0)
+    past.unit(cost=0.25, at_ceiling=1.0, rescue=1.0)
+    (saved,) = json.loads(call("status", small, "--json").stdout)["saved"]
+    assert (saved["pattern"], saved["units"], saved["provenance"]) == (PATTERN, 4, "estimated")
+    assert saved["net_usd"] == pytest.approx(saved["cheaper_usd"] - saved["failed_usd"] - saved["cache_usd"])
+    assert saved["failed_usd"] == pytest.approx(0.25)
+    shown = call("status", small).stdout
+    assert "routing   saved ~$2.00 on complete-slice, 4 units below their ceiling ($2.25 by cheaper models, lost: $0.25" in shown

@@ -203,3 +203,13 @@ async def test_a_user_who_changes_the_model_is_followed(full: House, strict: Pra
     await talker.says("Add another.", thinking=None)
     order = [HAIKU, SONNET, OPUS]
     assert [order.index(model) for model in models(strict)] == [2, 1, 0]
+
+
+async def test_a_unit_is_over_when_the_next_one_begins(full: House) -> None:
+    talker = Talker(full)
+    await talker.says("Add a button.")
+    await talker.says("Add another.")
+    first, second = await full.records()
+    assert first.outcome is not None
+    assert (first.outcome.failure, first.outcome.verified) == (None, None)
+    assert second.outcome is None

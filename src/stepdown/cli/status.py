@@ -11,16 +11,18 @@ from stepdown.budget import band
 from stepdown.cli.arguments import TREE, directory
 from stepdown.cli.gateways import Glance, glance
 from stepdown.cli.screen import print_json, say
+from stepdown.context import balances, standings
 from stepdown.context import meters as meters_of
-from stepdown.context import standings
 from stepdown.decision import Meter
 from stepdown.ledger import Block, Ledger, Record, Spent, open_ledger
 from stepdown.money import dollars
 from stepdown.preferences import Preferences, load_preferences
+from stepdown.savings import Savings
 from stepdown.standing import Standing
 from stepdown.units import Tier
 
 _DAY = 24 * 3600.0
+_SHOWN = 5
 
 
 @click.command("status", short_help="Where things stand now.")
@@ -91,6 +93,29 @@ class Loss(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Balance(msgspec.Struct, frozen=True):
+    """What routing saved and lost over the newest units of one pattern; US dollars, estimated.
+
+    Attributes:
+        pattern: ``execute-task:docs``.
+        units: units that ran below their ceiling.
+        cheaper_usd: saved by cheaper models.
+        failed_usd: lost to failed attempts.
+        cache_usd: lost to caches written anew.
+        net_usd: what is left.
+        unknown: units that cannot be compared, since a cost is unknown.
+    """
+
+    pattern: str
+    units: int
+    cheaper_usd: float
+    failed_usd: float
+    cache_usd: float
+    net_usd: float
+    unknown: int
+    provenance: str = "estimated"
+
+
 class Status(msgspec.Struct, frozen=True):
     """Where things stand; ``stepdown status --json`` is this."""
 
@@ -103,6 +128,7 @@ class Status(msgspec.Struct, frozen=True):
     last: list[Run]
     blocked: list[Block]
     stood_down: list[Loss]
+    saved: list[Balance] = []
     gateway: Glance | None = None
 
 
@@ -124,6 +150,7 @@ def gather(ledger: Ledger, preferences: Preferences, project: str, now: float) -
         last=[_run(record) for record in records if record.outcome is not None][:5],
         blocked=list(ledger.blocks(now)),
         stood_down=[_loss(standing) for standing in standings(ledger, preferences, project).values()],
+        saved=_balances(ledger, preferences, project),
     )
 
 
@@ -152,6 +179,17 @@ def _run(record: Record) -> Run:
     )
 
 
+def _balances(ledger: Ledger, preferences: Preferences, project: str) -> list[Balance]:
+    """Per pattern, the one that saved most first."""
+    found: list[Balance] = []
+    for name, runs in balances(ledger, preferences, project).items():
+        total = sum(runs, Savings())
+        if total.downgraded or total.cache_usd:
+            split = (total.cheaper_usd, total.failed_usd, total.cache_usd, total.net_usd)
+            found.append(Balance(name, total.downgraded, *split, total.unknown))
+    return sorted(found, key=lambda one: (-one.net_usd, one.pattern))
+
+
 def _loss(standing: Standing) -> Loss:
     numbers = (standing.units, standing.lost_usd, "estimated", standing.tries_again_after)
     return Loss(standing.pattern, *numbers, standing.reason)
@@ -177,10 +215,20 @@ def lines(status: Status, now: float) -> Iterator[str]:
     for run in status.last:
         how = dollars(run.cost_usd) if run.failure is None else f"failed ({run.failure})"
         yield f"  last      {run}: {how}, {_ago(now - run.started)} ago"
+    yield from map(_said, status.saved[:_SHOWN])
     for loss in status.stood_down:
         yield f"  stood down for {loss.pattern}, which keeps its ceiling: {loss.reason}"
     for block in status.blocked:
         yield f"  blocked   {block.model}: {block.reason}"
+
+
+def _said(one: Balance) -> str:
+    """What routing saved or cost on a pattern, and how that came about where something was lost."""
+    lost = [f"{dollars(usd)} {to}" for usd, to in ((one.failed_usd, "failed attempts"), (one.cache_usd, "caches")) if usd]
+    split = f" ({dollars(one.cheaper_usd)} by cheaper models, lost: {', '.join(lost)})" if lost else ""
+    net = dollars(abs(one.net_usd), estimated=True)
+    units = f"{one.units} unit{'' if one.units == 1 else 's'} below their ceiling"
+    return f"  routing   {'saved' if one.net_usd >= 0 else 'cost'} {net} on {one.pattern}, {units}{split}"
 
 
 def _ago(seconds: float) -> str:

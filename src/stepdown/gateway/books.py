@@ -192,6 +192,8 @@ class Books:
             return
         if route.going is not None and not route.going.errand:
             self._recorder.remember(route.project, route.going.name, route.going.talk.state(), passed.at)
+        if route.going is not None and route.going.over:
+            self._recorder.end_unit(route.project, route.going.over)
         if route.stumbled:
             ref, why = route.stumbled
             self._recorder.end(_key(route, ref), "quality", why)

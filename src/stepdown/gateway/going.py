@@ -31,12 +31,14 @@ class Going(msgspec.Struct, frozen=True):
         name: its name.
         found: what the request was recognised to be.
         errand: whether it is something the agent does for itself, which leaves the conversation as it was.
+        over: the unit that has ended, now that this one begins: its type and id; "" where none has.
     """
 
     talk: Conversation
     name: str
     found: Recognised
     errand: bool
+    over: str = ""
 
     @property
     def begins(self) -> bool:
@@ -74,15 +76,16 @@ def placed(
     if not found.conversation:
         return msgspec.structs.replace(request, unit=found.unit, origin=found.origin), None
     known = conversations.find(project, found.conversation, dry=dry)
-    errand = found.origin == "agent"
+    errand, over = found.origin == "agent", ""
     if errand:
         unit = _named(found.unit, found.unit.id or f"{found.conversation}#{known.units}")
     else:
         known.shrink(prompt)
         if found.begins or not known.type or (found.unit.id and found.unit.id != known.unit_id):
+            over = f"{known.type} {known.unit_id}" if known.type else ""
             known.begin(found.unit.type, found.unit.id or f"{found.conversation}#{known.units + 1}")
         unit = _named(found.unit, known.unit_id, known.type)
-    going = Going(known, found.conversation, found, errand)
+    going = Going(known, found.conversation, found, errand, over)
     return msgspec.structs.replace(request, unit=unit, origin=found.origin), going
 
 

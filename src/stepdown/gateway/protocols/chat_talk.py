@@ -71,7 +71,7 @@ def talk(request: Request, messages: Sequence[Message]) -> Talk:
                 parts = message.content if isinstance(message.content, list) else ()
                 heard.said(_texts(message), shows=any(part.type in {"image_url", "file"} for part in parts))
             case "system" | "developer":
-                heard.instructed(_texts(message))
+                heard.noted(_texts(message))
             case _:
                 pass
     return heard.talk(_fields(request))

@@ -47,6 +47,26 @@ _FAILED: Final = re.compile(
 """How results begin that are errors, for clients that set no flag: as Codex, Qwen Code, pi and mini-swe-agent write them."""
 
 
+class Instructions(msgspec.Struct, frozen=True):
+    """A system prompt: how what lasts of it begins, and whether it is marked as a sub-agent's."""
+
+    text: str = ""
+    delegated: bool = False
+
+
+def instructions(texts: Iterable[Text]) -> Instructions:
+    """A system prompt of these parts."""
+    kept: list[str] = []
+    length, marked = 0, False
+    for raw in texts:
+        text, delegated = asks.lasting(_beginning(raw))
+        marked |= delegated
+        if text and length < BEGINNING:
+            kept.append(text)
+            length += len(text)
+    return Instructions("\n".join(kept)[:BEGINNING], marked)
+
+
 class Heard:
     """A conversation on its way to a `Talk`."""
 
@@ -78,26 +98,20 @@ class Heard:
         self._rounds: list[list[tuple[msgspec.Raw, msgspec.Raw]]] = []
         self._signers: list[int] = []
 
-    def instructed(self, texts: Iterable[Text]) -> None:
-        """The system prompt; the first one counts, what comes later is what the agent adds."""
-        if self._instructions:
-            self.noted(texts)
-            return
-        kept: list[str] = []
-        length = 0
-        for raw in texts:
-            text, delegated = asks.lasting(_beginning(raw))
-            self._delegated |= delegated
-            if text and length < BEGINNING:
-                kept.append(text)
-                length += len(text)
-        self._instructions = "\n".join(kept)[:BEGINNING]
+    def instructed(self, told: Instructions) -> None:
+        """The system prompt; the first one counts."""
+        if not self._instructions:
+            self._instructions = told.text
+            self._delegated |= told.delegated
 
     def noted(self, texts: Iterable[Text]) -> None:
-        """What the agent put beside the messages: only plan mode is of interest."""
-        for raw in texts:
-            if _may_plan(raw):
-                self._plan(_decoded(raw))
+        """What the agent put among the messages as the system: the instructions, where there are none yet; plan mode."""
+        if not self._instructions:
+            self.instructed(instructions(texts))
+        else:
+            for raw in texts:
+                if _may_plan(raw):
+                    self._plan(_decoded(raw))
 
     def said(self, texts: Sequence[Text], *, results: bool = False, shows: bool = False) -> None:
         """A message of the user, which a person wrote, or the agent, or both.
@@ -235,13 +249,12 @@ def _beginning(raw: Text) -> str:
 
     It is cut at a space, which is inside no escape and no letter.
     """
-    written = raw if isinstance(raw, str) else bytes(raw)
-    cut = written.rfind(b" ", 0, _FAR) if isinstance(written, bytes) and len(written) > _FAR else -1
-    if cut > 0:
-        text = _decoded(b'%b"' % written[:cut])
-        if len(text) > _ENOUGH:
-            return text
-    return _decoded(written)
+    if isinstance(raw, str):
+        return raw
+    written = bytes(raw)
+    cut = written.rfind(b" ", 0, _FAR) if len(written) > _FAR else 0
+    text = _decoded(written[:cut] + b'"') if cut > 0 else ""
+    return text if len(text) > _ENOUGH else _decoded(written)
 
 
 @functools.lru_cache(maxsize=2048)

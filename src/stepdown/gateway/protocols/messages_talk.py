@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-from stepdown.gateway.protocols.heard import Heard
-from stepdown.gateway.protocols.request import NOTHING, Request, fields_asked, quietly
+from stepdown.gateway.protocols.heard import Heard, Instructions, Text, instructions
+from stepdown.gateway.protocols.request import NOTHING, Remembered, Request, fields_asked, quietly
 from stepdown.gateway.wire import Talk
 
 
@@ -56,18 +56,23 @@ _SHORT: Final = len(b"null")
 """A signature that is no longer than this is none."""
 
 
+def _told(system: bytes) -> Instructions:
+    texts: list[Text] = [block.text for block in quietly(_system, system) or ()] if system[:1] == b"[" else [system]
+    return instructions(texts)
+
+
+_instructions: Final = Remembered(_told)
+
+
 def talk(request: Request, messages: Sequence[Message]) -> Talk:
     """What a request says of its conversation; `messages` are its own."""
     heard = Heard()
-    system = request.parts.get("system", b"")
-    if system[:1] == b'"':
-        heard.instructed((system,))
-    elif system:
-        heard.instructed(block.text for block in quietly(_system, system) or ())
+    if request.has("system"):
+        heard.instructed(_instructions(request.parts["system"]))
     for message in messages:
         content = message.content
         if message.role == "system":
-            heard.instructed(_texts(content))
+            heard.noted(_texts(content))
         elif message.role == "assistant":
             _assistant(heard, content if isinstance(content, list) else ())
         elif isinstance(content, list):
@@ -77,7 +82,7 @@ def talk(request: Request, messages: Sequence[Message]) -> Talk:
     return heard.talk(_fields(request))
 
 
-def _texts(content: str | list[Block] | None) -> Iterable[str | msgspec.Raw]:
+def _texts(content: str | list[Block] | None) -> Iterable[Text]:
     return [block.text for block in content] if isinstance(content, list) else [content or ""]
 
 

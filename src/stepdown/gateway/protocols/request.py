@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -203,23 +203,23 @@ class Tools(msgspec.Struct, frozen=True):
 NO_TOOLS: Final = Tools(0, frozenset())
 
 
-class Remembered:
-    """A reader of tools that remembers: an agent sends the same hundred kilobytes of them with every request.
+class Remembered(Generic[_T]):
+    """A reader that remembers: an agent sends the same hundred kilobytes of tools with every request, and its instructions.
 
     To read them takes as long as everything else together; to see that they are the same as before takes a tenth of that.
 
     Args:
-        read: reads a list of tools.
+        read: reads such a part.
     """
 
     MOST: Final = 32
     LONGEST: Final = 1024 * 1024
 
-    def __init__(self, read: Callable[[bytes], Tools]) -> None:
+    def __init__(self, read: Callable[[bytes], _T]) -> None:
         self._read = read
-        self._known: dict[tuple[int, bytes], tuple[bytes, Tools]] = {}
+        self._known: dict[tuple[int, bytes], tuple[bytes, _T]] = {}
 
-    def __call__(self, part: bytes) -> Tools:
+    def __call__(self, part: bytes) -> _T:
         """What is in `part`; of the last `MOST` different ones it is known."""
         key = len(part), part[-64:]
         known = self._known.get(key)

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from stepdown.gateway.protocols.heard import Heard, Text
+from stepdown.gateway.protocols.heard import Heard, Text, instructions
 from stepdown.gateway.protocols.request import NOTHING, Request, fields_asked, quietly
 from stepdown.gateway.wire import Talk
 
@@ -55,9 +55,8 @@ def talk(request: Request, items: str | Sequence[Item]) -> Talk:
     One that goes on from an answer that the provider keeps (``previous_response_id``) holds only what is new.
     """
     heard = Heard()
-    instructions = request.parts.get("instructions", b"")
-    if instructions[:1] == b'"':
-        heard.instructed((instructions,))
+    if request.has("instructions"):
+        heard.instructed(instructions((request.parts["instructions"],)))
     if isinstance(items, str):
         heard.said((items,))
         return heard.talk(_fields(request))
@@ -82,7 +81,7 @@ def _message(heard: Heard, item: Item) -> None:
     if item.role == "user":
         heard.said(texts, shows=any(part.type in {"input_image", "input_file"} for part in parts))
     elif item.role in {"system", "developer"}:
-        heard.instructed(texts)
+        heard.noted(texts)
 
 
 def _fields(request: Request) -> tuple[str, ...]:
