@@ -76,8 +76,9 @@ class Journey:
         unit: the headers that declare a unit.
     """
 
-    def __init__(self, room: Path, provider: PracticeProvider) -> None:
+    def __init__(self, room: Path, provider: PracticeProvider, mode: str = "delegated") -> None:
         self.provider = provider
+        self._mode = mode
         self.project = room / "project"
         self.home = room / "home"
         self.unit: Mapping[str, str] = {}
@@ -93,7 +94,7 @@ class Journey:
 
     @contextlib.asynccontextmanager
     async def running(self, preferences: Mapping[str, object]) -> AsyncIterator["Journey"]:
-        """The gateway, in mode delegated, until the end of this block or `stop`."""
+        """The gateway, until the end of this block or `stop`."""
         (self.project / "src").mkdir(parents=True)
         (self.project / "src/b.py").write_text("x = 1\n")
         self.home.mkdir()
@@ -110,7 +111,7 @@ class Journey:
             await self.stop()
 
     async def _start(self) -> None:
-        command = [sys.executable, "-m", "stepdown", "serve", str(self._kept / "project"), "--port", "0", "--mode", "delegated"]
+        command = [sys.executable, "-m", "stepdown", "serve", str(self._kept / "project"), "--port", "0", "--mode", self._mode]
         environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(self._kept),
