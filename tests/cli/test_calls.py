@@ -37,7 +37,7 @@ def test_every_command_has_help(name: str, call: Callable[..., Said]) -> None:
     ("arguments", "words"),
     [
         (("plam",), "did you mean 'plan'?"),
-        (("frobnicate",), "there are: plan, decide, run"),
+        (("frobnicate",), "there are: audit, plan, decide"),
         (("plan", "--jsno"), "'--jsno'"),
         (("plan", ".", "extra"), "extra"),
         (("run", "--max-units", "0"), "'--max-units'"),

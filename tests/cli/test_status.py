@@ -175,4 +175,6 @@ def test_what_routing_saved_and_lost_is_said_per_pattern(past: Past, small: Path
     assert saved["net_usd"] == pytest.approx(saved["cheaper_usd"] - saved["failed_usd"] - saved["cache_usd"])
     assert saved["failed_usd"] == pytest.approx(0.25)
     shown = call("status", small).stdout
-    assert "routing   saved ~$2.00 on complete-slice, 4 units below their ceiling ($2.25 by cheaper models, lost: $0.25" in shown
+    assert (
+        "routing   saved ~$2.00 on complete-slice, 4 units below their ceiling ($2.25 by cheaper models, lost: $0.25" in shown
+    )

@@ -224,8 +224,11 @@ class Desk:
         if not asking:
             raise Unreadable(f"{named.ref} cannot be reached on {wire.path}: set providers.{named.provider} in the preferences")
         if going is not None and envelope.talk.signers:
-            going.talk.authors(envelope.talk.signers, named.ref)
-            asking = tuple(unsigned(hop, going.talk.signers, envelope.talk.signers) for hop in asking)
+            authors = going.talk.authors(envelope.talk.signers, named.ref)
+            asking = tuple(
+                hop if authors == {hop.model.ref} else unsigned(hop, going.talk.signers, envelope.talk.signers)
+                for hop in asking
+            )
         self._count += 1
         return Route(
             asked=request,
