@@ -223,6 +223,13 @@ SUBJECTS: Final = (
         long=True,
     ),
     Subject(
+        name="full",
+        label="stepdown, full",
+        how="One conversation per 40 requests, recognised, priced and put on a cheaper model; ledger on disk.",
+        prepare=_stepdown("full"),
+        ours=True,
+    ),
+    Subject(
         name="portkey",
         label="Portkey 1.15.2",
         how="The provider as custom host, Messages passed on as Messages.",
