@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepdown.gateway.conversations import REMEMBERED, Conversation, Conversations
+from stepdown.gateway.conversations import REMEMBERED, Conversation, Conversations, Signers
 from stepdown.units import Tokens
 
 OPUS, SONNET = "anthropic/claude-opus-4-6", "anthropic/claude-sonnet-4-6"
@@ -38,24 +38,35 @@ def test_a_prompt_that_has_shrunk_is_in_no_cache() -> None:
 
 
 def test_thinking_belongs_to_whoever_answered_before_it_appeared() -> None:
-    talk = Conversation()
-    assert talk.authors([1, 2], OPUS) == {OPUS}
+    talk, known = Conversation(), Signers()
+    assert talk.authors([1, 2], OPUS, known) == {OPUS}
     talked(talk=talk, ref=SONNET)
-    assert talk.authors([1, 2, 3], OPUS) == {OPUS, SONNET}
+    assert talk.authors([1, 2, 3], OPUS, known) == {OPUS, SONNET}
     assert talk.signers == {1: OPUS, 2: OPUS, 3: SONNET}
     talked(talk=talk, ref=OPUS)
-    assert talk.authors([3], OPUS) == {SONNET}
+    assert talk.authors([3], OPUS, known) == {SONNET}
 
 
 def test_what_is_not_replayed_any_more_is_forgotten_and_nothing_else() -> None:
-    talk = Conversation()
-    talk.authors(range(400), OPUS)
+    talk, known = Conversation(), Signers()
+    talk.authors(range(400), OPUS, known)
     talked(talk=talk, ref=SONNET)
-    talk.authors(range(300, 1_000), OPUS)
+    talk.authors(range(300, 1_000), OPUS, known)
     assert set(talk.signers) == set(range(300, 1_000))
     assert (talk.signers[300], talk.signers[999]) == (OPUS, SONNET)
-    talk.authors(range(300, 1_000), OPUS)
+    talk.authors(range(300, 1_000), OPUS, known)
     assert (talk.signers[300], talk.signers[999]) == (OPUS, SONNET)
+
+
+def test_what_was_signed_in_another_conversation_is_still_known() -> None:
+    known = Conversations()
+    first = known.find("/p", "a")
+    first.authors([1], OPUS, known.signers)
+    talked(talk=first, ref=SONNET)
+    first.authors([1, 2], OPUS, known.signers)
+    assert known.find("/p", "trimmed").authors([2, 3], OPUS, known.signers) == {SONNET, OPUS}
+    again = Conversations([("/p", "a", first.state())])
+    assert again.find("/p", "trimmed").authors([2], OPUS, again.signers) == {SONNET}
 
 
 def test_what_an_answer_does_not_say_changes_no_number() -> None:
@@ -78,10 +89,10 @@ def test_a_unit_begins_unraised() -> None:
     st.lists(st.integers(0, 2**64 - 1), max_size=8),
 )
 def test_it_is_the_same_after_a_restart(answers: list[tuple[str, int, int]], signers: list[int]) -> None:
-    talk = Conversation()
+    talk, known = Conversation(), Signers()
     talk.begin("execute-task", "s#1")
     for ref, prompt, output in answers:
-        talk.authors(signers, OPUS)
+        talk.authors(signers, OPUS, known)
         talk.answered(ref, Tokens(cache_read=prompt, output=output), "tool_use", NOW, moved=False)
     again = Conversation(talk.state())
     for name in Conversation.__slots__:

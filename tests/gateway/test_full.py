@@ -213,3 +213,18 @@ async def test_a_unit_is_over_when_the_next_one_begins(full: House) -> None:
     assert first.outcome is not None
     assert (first.outcome.failure, first.outcome.verified) == (None, None)
     assert second.outcome is None
+
+
+async def test_a_client_that_trims_its_history_gets_nobodys_thinking_refused(
+    opening: Opening, strict: PracticeProvider
+) -> None:
+    eager = FULL.replace("dynamic_routing: {", "dynamic_routing: {thresholds: {turn_requests: 500, switch_returns: 0}, ")
+    async with opening(strict.url, preferences=eager) as house:
+        talker = Talker(house)
+        del talker.headers["x-claude-code-session-id"]
+        await talker.says(BIG)
+        await talker.says("Add a button.")
+        del talker.history[:2]
+        answer = await talker.says(BIG)
+        assert answer.status == 200
+    assert models(strict) == [OPUS, SONNET, OPUS]

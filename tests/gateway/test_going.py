@@ -48,14 +48,19 @@ def test_a_plans_unit_keeps_its_name_and_another_one_begins_where_it_changes() -
     assert named(known, found("plan", "plan-slice", unit_id="M001/S02", begins=False)) == ("plan-slice", "M001/S02")
 
 
-def test_an_errand_leaves_the_conversation_as_it_was() -> None:
+def test_a_compaction_leaves_the_conversation_as_it_was() -> None:
     known = Conversations()
     place(known, found())
     before = known.find("/p", "s").state()
-    request, going = place(known, found("agent", "hook/title"))
-    assert (request.unit.type, request.origin, going.errand) == ("hook/title", "agent", True)
+    request, going = place(known, found("agent", "subagent/compaction"))
+    assert (request.unit.type, request.origin, going.errand) == ("subagent/compaction", "agent", True)
     assert known.find("/p", "s").state() == before
-    assert going.ongoing(0.0) is None
+
+
+def test_each_errand_is_a_unit_of_its_own() -> None:
+    known = Conversations()
+    title = Recognised(unit=Unit("hook/title"), origin="agent", conversation="s/title", begins=True)
+    assert [named(known, title) for _ in range(2)] == [("hook/title", "s/title#1"), ("hook/title", "s/title#2")]
 
 
 def test_a_compaction_is_priced_by_the_conversation_it_reads() -> None:

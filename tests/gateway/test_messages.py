@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from stepdown.catalog import Catalog
 from stepdown.gateway.protocols import MESSAGES, WIRES
+from stepdown.gateway.protocols.signed import digest
 from stepdown.gateway.wire import Envelope, Reader, Unreadable
 from stepdown.units import Tokens
 
@@ -339,6 +340,20 @@ def test_what_the_cache_keeps_for_an_hour_is_read(said: int | None, kept: int) -
     start = {"type": "message_start", "message": {"model": "m", "usage": used}}
     reader = after(start, STOP)
     assert (reader.written_1h, reader.tokens) == (kept, TOKENS)
+
+
+def test_whose_thinking_it_is_is_read_in_passing() -> None:
+    signature = {"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "c2ln\\u00e9"}}
+    hidden = {"type": "content_block_start", "index": 1, "content_block": {"type": "redacted_thinking", "data": "ZGF0YQ=="}}
+    said = {"type": "content_block_delta", "index": 2, "delta": {"type": "text_delta", "text": "a signature_delta"}}
+    reader = after(START, signature, hidden, said)
+    assert reader.signed == [digest("c2ln\\u00e9"), digest("ZGF0YQ==")]
+    whole = MESSAGES.reader(stream=False)
+    thought = {"type": "thinking", "thinking": "", "signature": "c2ln"}
+    body = {"type": "message", "model": "m", "content": [thought, {"type": "text", "text": "x"}], "usage": USED}
+    whole.feed(json.dumps(body).encode())
+    whole.close()
+    assert whole.signed == [digest("c2ln")]
 
 
 def test_pings_and_comments_begin_nothing() -> None:

@@ -16,6 +16,8 @@ REMEMBERED: Final = 4096
 """Conversations that are remembered; the one that was silent longest is forgotten."""
 _SIGNED: Final = 512
 """Thinking blocks of one conversation whose author is remembered; of more, those are forgotten that are not replayed now."""
+_SIGNED_BY_ALL: Final = 100_000
+"""The same of all conversations together; about ten megabytes."""
 _SHRUNK: Final = 0.5
 """A prompt that is shorter than this share of the one before was compacted, or begun anew: no cache holds it."""
 _FADES: Final = 0.7
@@ -80,16 +82,18 @@ class Conversation:
         if prompt < self.prompt * _SHRUNK:
             self.warm.clear()
 
-    def authors(self, signers: Sequence[int], named: str) -> frozenset[str]:
+    def authors(self, signers: Sequence[int], named: str, elsewhere: "Signers") -> frozenset[str]:
         """Who signed the thinking that is replayed; what was not there before is from whoever answered last.
 
         Args:
             signers: digests, in the order of the conversation.
-            named: whose it is taken to be in a conversation that is not remembered.
+            named: whose it is taken to be where nobody remembers.
+            elsewhere: who signed what in all conversations: a client that trims its history may begin another one with it.
         """
         for digest in signers:
             if digest not in self.signers:
-                self.signers[digest] = self.holder or named
+                self.signers[digest] = elsewhere.find(digest) or self.holder or named
+                elsewhere.note(digest, self.signers[digest])
         if len(self.signers) > _SIGNED:  # who signed what is still replayed must not change: a model's view only ever grows
             self.signers = {digest: self.signers[digest] for digest in signers}
         return frozenset(self.signers.get(digest, named) for digest in signers)
@@ -116,6 +120,24 @@ class Conversation:
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(State)
 
+
+class Signers:
+    """Who signed which thinking block, over all conversations; of too many the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, str] = {}
+
+    def find(self, digest: int) -> str:
+        """The provider-qualified model; "" where nobody remembers."""
+        return self._known.get(digest, "")
+
+    def note(self, digest: int, ref: str) -> None:
+        """A model has signed a block."""
+        self._known[digest] = ref
+        if len(self._known) > _SIGNED_BY_ALL:
+            del self._known[next(iter(self._known))]
+
+
 Name = tuple[str, str]
 """A project, and the conversation's name in it."""
 
@@ -125,15 +147,21 @@ class Conversations:
 
     Args:
         kept: what an earlier gateway knew: project, name and `Conversation.state`, the oldest first.
+
+    Attributes:
+        signers: who signed what, in all of them.
     """
 
     def __init__(self, kept: Iterable[tuple[str, str, bytes]] = ()) -> None:
+        self.signers = Signers()
         self._known: OrderedDict[Name, Conversation] = OrderedDict()
         for project, name, state in kept:
             try:
-                self._known[project, name] = Conversation(state)
+                talk = self._known[project, name] = Conversation(state)
             except (msgspec.DecodeError, msgspec.ValidationError, ValueError):  # of another version: it begins anew
                 continue
+            for digest, ref in talk.signers.items():
+                self.signers.note(digest, ref)
         self._bound()
 
     def find(self, project: str, name: str, *, dry: bool = False) -> Conversation:

@@ -224,7 +224,7 @@ class Desk:
         if not asking:
             raise Unreadable(f"{named.ref} cannot be reached on {wire.path}: set providers.{named.provider} in the preferences")
         if going is not None and envelope.talk.signers:
-            authors = going.talk.authors(envelope.talk.signers, named.ref)
+            authors = going.talk.authors(envelope.talk.signers, named.ref, self.conversations.signers)
             asking = tuple(
                 hop if authors == {hop.model.ref} else unsigned(hop, going.talk.signers, envelope.talk.signers)
                 for hop in asking

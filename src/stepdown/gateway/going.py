@@ -30,7 +30,8 @@ class Going(msgspec.Struct, frozen=True):
         talk: the conversation; a copy, where this is only a question.
         name: its name.
         found: what the request was recognised to be.
-        errand: whether it is something the agent does for itself, which leaves the conversation as it was.
+        errand: whether it is the agent's summing up of the conversation, which leaves that as it was. What else an agent
+            does for itself has a conversation of its own.
         over: the unit that has ended, now that this one begins: its type and id; "" where none has.
     """
 
@@ -48,7 +49,7 @@ class Going(msgspec.Struct, frozen=True):
     def ongoing(self, now: float) -> Ongoing | None:
         """How the conversation stands, for the decision; None where nobody holds it."""
         talk = self.talk
-        if not talk.holder or (self.errand and self.found.unit.type != COMPACTION):
+        if not talk.holder:
             return None
         return Ongoing(
             holder=talk.holder,
@@ -76,7 +77,7 @@ def placed(
     if not found.conversation:
         return msgspec.structs.replace(request, unit=found.unit, origin=found.origin), None
     known = conversations.find(project, found.conversation, dry=dry)
-    errand, over = found.origin == "agent", ""
+    errand, over = found.unit.type == COMPACTION, ""
     if errand:
         unit = _named(found.unit, found.unit.id or f"{found.conversation}#{known.units}")
     else:

@@ -133,6 +133,8 @@ class Passage:
             moved = route.applied and route.decision.downgraded and route.decision.ref == hop.model.ref
             said = None if guessed else tokens
             now = self._relay.desk.now
+            for digest in reader.signed:
+                self._relay.desk.conversations.signers.note(digest, hop.model.ref)
             answered(route.going, hop.model.ref, said, reader.stop, now, policy, moved=moved, hour=hour > 0)
         return Passed(
             at=self._at,

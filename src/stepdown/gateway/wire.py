@@ -103,6 +103,8 @@ class Reader(Protocol):
     Attributes:
         tokens: by kind, as far as was said; None where nothing was.
         written_1h: of ``tokens.cache_write``, those that the cache keeps for an hour.
+        signed: digests of the thinking in it that is signed, as far as the protocol's reader looks for them; what it does not
+            find is known when the client replays it.
         model: the model that the answer says it is from; "" where it does not.
         failure: the error that the answer carries, as (kind, message): as its first event, in the middle, or as its body.
         began: whether anything but an error or a ping has been said: from then on an answer is the client's.
@@ -112,6 +114,7 @@ class Reader(Protocol):
 
     tokens: Tokens | None
     written_1h: int
+    signed: list[int]
     model: str
     failure: tuple[str, str] | None
     began: bool

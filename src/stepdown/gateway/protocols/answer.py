@@ -25,6 +25,7 @@ class AnswerReader:
     def __init__(self, *, stream: bool) -> None:
         self.tokens: Tokens | None = None
         self.written_1h: int = 0
+        self.signed: list[int] = []
         self.model: str = ""
         self.failure: tuple[str, str] | None = None
         self.began: bool = False

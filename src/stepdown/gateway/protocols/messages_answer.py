@@ -7,6 +7,7 @@ import msgspec
 from stepdown.gateway import sse
 from stepdown.gateway.protocols.answer import AnswerReader
 from stepdown.gateway.protocols.request import NOTHING
+from stepdown.gateway.protocols.signed import digest
 from stepdown.units import Tokens
 
 
@@ -22,12 +23,23 @@ class _Usage(msgspec.Struct, gc=False):
     cache_creation: _Written | None = None
 
 
+class _Sealed(msgspec.Struct, gc=False):
+    signature: str = ""
+    data: str = ""
+
+
+class _Signing(msgspec.Struct, gc=False):
+    delta: _Sealed | None = None
+    content_block: _Sealed | None = None
+
+
 class _Answer(msgspec.Struct, gc=False):
     type: str = ""
     model: str = ""
     usage: _Usage | None = None
     stop_reason: str | None = None
     error: msgspec.Raw = NOTHING
+    content: list[_Sealed] = []
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -44,6 +56,7 @@ class _Event(msgspec.Struct, gc=False):
 
 _answer: Final = msgspec.json.Decoder(_Answer)
 _event: Final = msgspec.json.Decoder(_Event)
+_signing: Final = msgspec.json.Decoder(_Signing)
 
 _CONTENT: Final = (b"event: content_block_delta\n", b"event: content_block_st")
 """How nearly every event of a stream begins; it holds nothing that is read here."""
@@ -58,6 +71,7 @@ class MessagesReader(AnswerReader):
     def _event(self, event: bytes) -> None:
         if event.startswith(_CONTENT):
             self.began = True
+            self._sign(event)
             return
         data = sse.data_of(event)
         if not data:
@@ -94,7 +108,23 @@ class MessagesReader(AnswerReader):
             return
         self.began = self.ended = True
         self._note(answer)
+        for part in answer.content:
+            self._sealed(part)
         self.stop = answer.stop_reason or ""
+
+    def _sign(self, event: bytes) -> None:
+        """Note whose thinking this is, where a piece of a stream holds a signature."""
+        if b"signature_delta" not in event and b"redacted_thinking" not in event:
+            return
+        try:
+            found = _signing.decode(sse.data_of(event))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return
+        self._sealed(found.delta or found.content_block)
+
+    def _sealed(self, part: "_Sealed | None") -> None:
+        if part is not None and (part.signature or part.data):
+            self.signed.append(digest(part.signature or part.data))
 
     def _note(self, answer: _Answer) -> None:
         self.model = answer.model
