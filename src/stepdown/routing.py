@@ -14,7 +14,7 @@ from stepdown.candidates import Ceiling, Market, Offer, Work, chain, nothing_bel
 from stepdown.catalog import Catalog, Model
 from stepdown.classify import classify, pattern
 from stepdown.decision import Candidate, Classification, Context, Decision, Needs
-from stepdown.expectations import Expectations, Expected
+from stepdown.expectations import Expectations
 from stepdown.fit import fit
 from stepdown.learning import Adjustment, Experience
 from stepdown.money import dollars
@@ -286,7 +286,8 @@ class Router:
         if case.work is None:
             unit, context, needed = case.unit, case.context, case.nature.tier
             expectations = self._expectations(context)
-            needs = context.needs or self._needs(expectations.of(unit.type, needed, ""))
+            peak = expectations.of(unit.type, needed, "").prompt_peak
+            needs = context.needs or Needs(prompt=peak, output=self.policy.requested_output)  # as such units have asked
             failing = self._experience(context)[1].of(pattern(unit, case.nature), needed)
             work = Work(unit, needed, context, needs, expectations, failing)
             if case.ceiling is not None:
@@ -307,10 +308,6 @@ class Router:
             experience = Experience(context.evidence, self.policy)
             self._lived = experience, Odds(experience, self.policy)
         return self._lived
-
-    def _needs(self, expected: Expected) -> Needs:
-        """What the unit asks of a model, from what such units have asked."""
-        return Needs(prompt=expected.prompt_peak, output=self.policy.requested_output)
 
     def _light_serves(self, case: Case) -> bool:
         """Whether a light model fits and has not been failing this pattern: what the first band asks."""

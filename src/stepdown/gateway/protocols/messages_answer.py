@@ -59,7 +59,7 @@ _event: Final = msgspec.json.Decoder(_Event)
 _signing: Final = msgspec.json.Decoder(_Signing)
 
 _CONTENT: Final = (b"event: content_block_delta\n", b"event: content_block_st")
-"""How nearly every event of a stream begins; it holds nothing that is read here."""
+"""How nearly every event of a stream begins; but for signatures it holds nothing that is read here."""
 
 
 class MessagesReader(AnswerReader):
