@@ -47,6 +47,25 @@ def test_thinking_belongs_to_whoever_answered_before_it_appeared() -> None:
     assert talk.authors([3], OPUS, known) == {SONNET}
 
 
+def test_of_a_client_that_changes_models_by_itself_the_named_one_is_believed() -> None:
+    talk, known = Conversation(), Signers()
+    talk.answered(SONNET, None, "end_turn", NOW, moved=False)
+    assert talk.authors([1, 2], OPUS, known) == {OPUS}
+
+
+def test_a_question_notes_nobodys_thinking() -> None:
+    known = Signers()
+    known.note(1, SONNET)
+    assert Conversation().authors([1, 2], OPUS, known.aside()) == {SONNET, OPUS}
+    assert known.find(2) == ""
+
+
+def test_a_provider_that_caches_by_itself_has_the_whole_prompt() -> None:
+    talk = Conversation()
+    talk.answered(OPUS, Tokens(input=30_000, output=5), "stop", NOW + 300, moved=False, automatic=True)
+    assert talk.cached(OPUS, NOW) == 30_000
+
+
 def test_what_is_not_replayed_any_more_is_forgotten_and_nothing_else() -> None:
     talk, known = Conversation(), Signers()
     talk.authors(range(400), OPUS, known)
@@ -95,8 +114,7 @@ def test_it_is_the_same_after_a_restart(answers: list[tuple[str, int, int]], sig
         talk.authors(signers, OPUS, known)
         talk.answered(ref, Tokens(cache_read=prompt, output=output), "tool_use", NOW, moved=False)
     again = Conversation(talk.state())
-    for name in Conversation.__slots__:
-        assert getattr(again, name) == getattr(talk, name)
+    assert vars(again) == vars(talk)
 
 
 def test_the_one_that_was_silent_longest_is_forgotten() -> None:

@@ -209,7 +209,10 @@ async def test_a_dry_run_is_remembered_by_nobody(house: House, provider: Practic
     dry = house.desk.route(wire, envelope, UNIT, dry=True)
     real = house.desk.route(wire, envelope, UNIT)
     assert dry.held is not real.held
-    assert house.desk.route(wire, envelope, UNIT, dry=True).held is real.held
+    asked_again = house.desk.route(wire, envelope, UNIT, dry=True).held
+    assert asked_again is not None
+    assert real.held is not None
+    assert (asked_again is real.held, asked_again.decision is real.held.decision) == (False, True)
 
 
 def test_only_so_many_units_are_remembered(house: House) -> None:

@@ -3,10 +3,12 @@
 import json
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
-from gateway_house import HAIKU, OPUS, ROUTED, SONNET, House, Opening
+from gateway_house import HAIKU, OPUS, ROUTED, SONNET, Answered, House, Opening
 from talking import Talker, models, thoughts, units
 
+from stepdown.practice.faults import Fault
 from stepdown.practice.provider import PracticeProvider
 
 FULL = ROUTED.replace("mode: delegated", "mode: full")
@@ -228,3 +230,74 @@ async def test_a_client_that_trims_its_history_gets_nobodys_thinking_refused(
         answer = await talker.says(BIG)
         assert answer.status == 200
     assert models(strict) == [OPUS, SONNET, OPUS]
+
+
+ENABLED = {"type": "enabled", "budget_tokens": 1_024}
+OPUS45, SONNET45 = "claude-opus-4-5", "claude-sonnet-4-5"
+
+
+async def test_where_thinking_cannot_be_left_out_a_stumbling_unit_stays(opening: Opening, strict: PracticeProvider) -> None:
+    older = FULL.replace(SONNET, SONNET45).replace(f"{{model: {OPUS}, fallbacks: [{SONNET45}]}}", OPUS45)
+    async with opening(strict.url, preferences=older) as house:
+        talker = Talker(house, model=OPUS45)
+        await talker.says("Add a button.", thinking=ENABLED)
+        answer = await talker.runs("no", "no", "no", "no", error=True, thinking=ENABLED)
+        assert answer.status == 200
+        house.desk.switch("observe")
+        assert (await talker.runs("fine", thinking=ENABLED)).status == 200
+    assert models(strict) == [SONNET45] * 3
+
+
+async def test_observe_changes_no_byte_of_a_client_that_changes_models_by_itself(
+    opening: Opening, strict: PracticeProvider
+) -> None:
+    async with opening(strict.url, preferences=FULL.replace("mode: full", "mode: observe")) as house:
+        talker = Talker(house)
+        await talker.says("Add a button.")
+        talker.model = SONNET
+        await talker.says("Add another.")
+    sent = json.loads(list(strict.bodies.values())[-1])
+    assert sum(block["type"] == "thinking" for block in sent["messages"][1]["content"]) == 1
+
+
+async def test_a_pin_in_the_middle_of_a_unit_is_obeyed(full: House, strict: PracticeProvider) -> None:
+    talker = Talker(full)
+    await talker.says("Add a button.")
+    talker.headers["x-stepdown-pin"] = "heavy"
+    answer = await talker.runs("done")
+    assert answer.headers["x-stepdown-model"] == f"anthropic/{OPUS}"
+    talker.headers["x-stepdown-pin"] = SONNET
+    await talker.runs("done")
+    assert models(strict) == [SONNET, OPUS, SONNET]
+    assert {served.status for served in strict.log} == {200}
+
+
+async def test_a_question_does_not_raise_anything(full: House, strict: PracticeProvider) -> None:
+    talker = Talker(full)
+    await talker.says("Add a button.")
+    sent = [msgspec.structs.replace(served) for served in strict.log]
+    ask = full.ask
+
+    async def asked_first(path: str, body: object, headers: dict[str, str]) -> Answered:
+        said = (await ask("/v1/stepdown/route", body, headers)).json
+        assert said["hops"][0] == f"anthropic/{OPUS}"
+        return await ask(path, body, headers)
+
+    full.ask = asked_first  # type: ignore[method-assign,assignment]
+    await talker.runs("no", "no", "no", "no", error=True)
+    full.ask = ask  # type: ignore[method-assign]
+    first, raised = await full.records()
+    assert first.outcome is not None
+    assert (first.outcome.failure, raised.attempt.cause) == ("quality", "step up")
+    assert len(sent) == 1
+
+
+async def test_a_dearer_fallback_answers_once_and_not_for_the_rest(opening: Opening, strict: PracticeProvider) -> None:
+    dearer = FULL.replace(f"{{model: {OPUS}, fallbacks: [{SONNET}]}}", f"{{model: {SONNET}, fallbacks: [{OPUS}]}}")
+    async with opening(strict.url, preferences=dearer) as house:
+        talker = Talker(house, model=SONNET)
+        await talker.says("Add a button.")
+        strict.faults.add([Fault(kind="status", status=503, model=SONNET)])
+        await talker.runs("done")
+        await talker.runs("done")
+    assert models(strict) == [SONNET, SONNET, OPUS, SONNET]

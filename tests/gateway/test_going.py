@@ -6,10 +6,11 @@ from stepdown.gateway.conversations import Conversation, Conversations
 from stepdown.gateway.declared import Asked
 from stepdown.gateway.going import Going, nature, placed, stumbled
 from stepdown.gateway.recognised import Origin, Recognised
-from stepdown.gateway.wire import Talk
+from stepdown.gateway.wire import Envelope, Talk
 from stepdown.policy import DEFAULT_POLICY
 from stepdown.units import Tier, Tokens, Unit
 
+said = 0
 REQUEST = Asked(unit=Unit("conversation", "s"), model="claude-opus-4-6")
 
 
@@ -19,8 +20,11 @@ def found(
     return Recognised(unit=Unit(kind, unit_id), origin=origin, conversation="s", begins=begins, words=words)
 
 
-def place(known: Conversations, what: Recognised, prompt: int = 1_000) -> tuple[Asked, Going]:
-    request, going = placed(REQUEST, what, known, "/p", prompt, dry=False)
+def place(known: Conversations, what: Recognised, prompt: int = 1_000, *, tools: int = 1) -> tuple[Asked, Going]:
+    global said  # noqa: PLW0603 - each turn says something else, unless a test says the same again
+    said += what.begins
+    envelope = Envelope(model="m", prompt=prompt, tools=tools, talk=Talk(words=f"do {said}"))
+    request, going = placed(REQUEST, what, known, "/p", envelope, dry=False)
     assert going is not None
     return request, going
 
@@ -85,7 +89,7 @@ def test_a_prompt_that_has_shrunk_begins_without_a_cache() -> None:
 
 def test_without_a_name_there_is_no_conversation() -> None:
     what = Recognised(unit=Unit("execute-task"), origin="human", conversation="", begins=True)
-    request, going = placed(REQUEST, what, Conversations(), "/p", 10, dry=False)
+    request, going = placed(REQUEST, what, Conversations(), "/p", Envelope(model="m"), dry=False)
     assert (going, request.unit.id, request.origin) == (None, "", "human")
 
 
@@ -133,3 +137,24 @@ def test_a_unit_begins_where_nobody_has_answered_yet() -> None:
     assert going.begins
     talk.holder = "anthropic/m"
     assert not going.begins
+
+
+def test_the_same_said_again_is_no_other_unit() -> None:
+    known = Conversations()
+    envelope = Envelope(model="m", talk=Talk(words="do it", turns=1))
+    for _ in range(3):
+        request, going = placed(REQUEST, found(), known, "/p", envelope, dry=False)
+        assert request.unit.id == "s#1"
+    assert going is not None
+    again = Envelope(model="m", talk=Talk(words="do it", turns=2))
+    assert placed(REQUEST, found(), known, "/p", again, dry=False)[0].unit.id == "s#2"
+
+
+def test_what_is_asked_beside_the_work_leaves_the_conversation_alone() -> None:
+    known = Conversations()
+    _, going = place(known, found(), 90_000)
+    going.talk.answered("anthropic/m", Tokens(cache_read=90_000), "tool_use", 300.0, moved=False)
+    request, aside = place(known, found(), 300, tools=0)
+    assert (request.unit.id, aside.name) == ("s/aside#1", "s/aside")
+    assert place(known, found(begins=False), 90_500)[0].unit.id == "s#1"
+    assert known.find("/p", "s").cached("anthropic/m", 10.0) == 90_000

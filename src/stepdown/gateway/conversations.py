@@ -26,7 +26,25 @@ _FRESH, _OUTPUT = 1_500, 400
 """Tokens that a request adds to the prompt and that an answer has, before any was seen in a conversation. The medians of the
 recorded plan trees lie near (`python -m bench.expectations`)."""
 
-State = tuple[int, str, str, str, bool, bool, bool, dict[str, tuple[int, float]], dict[str, list[int]], int, float, float, str]
+
+class _State(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """What is kept of a conversation; `Conversation` says what the fields are."""
+
+    units: int = 0
+    type: str = ""
+    unit_id: str = ""
+    holder: str = ""
+    raised: bool = False
+    moved: bool = False
+    hour: bool = False
+    tools: bool = False
+    asked: int = 0
+    warm: dict[str, tuple[int, float]] = {}
+    signed: dict[str, list[int]] = {}
+    prompt: int = 0
+    fresh: float = _FRESH
+    output: float = _OUTPUT
+    stop: str = ""
 
 
 class Conversation:
@@ -39,6 +57,8 @@ class Conversation:
         holder: provider-qualified, who answered last; "" is nobody yet.
         raised: whether the present unit has been raised.
         moved: whether it is with its holder because routing chose so.
+        tools: whether its requests offer tools; one without them is none of its own.
+        asked: a digest of what its present unit was begun with, so that the same said again is no other unit.
         hour: whether its client has what it writes kept in caches for an hour.
         warm: per provider-qualified model, tokens of this conversation in its cache, and until when (seconds since the epoch).
         signers: per digest of a thinking block, the model that signed it.
@@ -48,34 +68,38 @@ class Conversation:
         stop: why the last answer stopped, in the protocol's own word.
     """
 
-    __slots__ = (
-        *("units", "type", "unit_id", "holder", "raised", "moved", "hour"),
-        *("warm", "signers", "prompt", "fresh", "output", "stop"),
-    )
+    units: int
+    type: str
+    unit_id: str
+    holder: str
+    raised: bool
+    moved: bool
+    hour: bool
+    tools: bool
+    asked: int
+    warm: dict[str, tuple[int, float]]
+    prompt: int
+    fresh: float
+    output: float
+    stop: str
 
     def __init__(self, state: bytes = b"") -> None:
-        kept: State = _decoder.decode(state) if state else (0, "", "", "", False, False, False, {}, {}, 0, _FRESH, _OUTPUT, "")
-        self.units, self.type, self.unit_id, self.holder, self.raised, self.moved, self.hour = kept[:7]
-        self.warm = kept[7]
-        self.signers = {digest: ref for ref, digests in kept[8].items() for digest in digests}
-        self.prompt, self.fresh, self.output, self.stop = kept[9:]
+        kept = _decoder.decode(state) if state else _State()
+        for name in _KEPT:
+            setattr(self, name, getattr(kept, name))
+        self.signers = {digest: ref for ref, digests in kept.signed.items() for digest in digests}
 
     def state(self) -> bytes:
         """All of it, for the ledger."""
         signed: dict[str, list[int]] = {}
         for digest, ref in self.signers.items():
             signed.setdefault(ref, []).append(digest)
-        return _encoder.encode(
-            (
-                *(self.units, self.type, self.unit_id, self.holder, self.raised, self.moved, self.hour),
-                *(self.warm, signed, self.prompt, self.fresh, self.output, self.stop),
-            )
-        )
+        return _encoder.encode(_State(**{name: getattr(self, name) for name in _KEPT}, signed=signed))
 
-    def begin(self, kind: str, unit_id: str) -> None:
+    def begin(self, kind: str, unit_id: str, asked: int = 0) -> None:
         """Another unit begins."""
         self.units += 1
-        self.type, self.unit_id, self.raised, self.stop = kind, unit_id, False, ""
+        self.type, self.unit_id, self.raised, self.stop, self.asked = kind, unit_id, False, "", asked
 
     def shrink(self, prompt: int) -> None:
         """The next prompt has about so many tokens: where it is much shorter than the last, no cache holds it."""
@@ -92,7 +116,8 @@ class Conversation:
         """
         for digest in signers:
             if digest not in self.signers:
-                self.signers[digest] = elsewhere.find(digest) or self.holder or named
+                # Of a client that goes between models by itself, only the one it names now is known to be asked with this.
+                self.signers[digest] = elsewhere.find(digest) or (self.holder if self.moved else named)
                 elsewhere.note(digest, self.signers[digest])
         if len(self.signers) > _SIGNED:  # who signed what is still replayed must not change: a model's view only ever grows
             self.signers = {digest: self.signers[digest] for digest in signers}
@@ -103,8 +128,19 @@ class Conversation:
         tokens, until = self.warm.get(ref, (0, 0.0))
         return tokens if now <= until else 0
 
-    def answered(self, ref: str, tokens: Tokens | None, stop: str, until: float, *, moved: bool) -> None:
-        """A model answered; `until` is how long its cache keeps what it read and wrote; `moved`: whether routing chose it."""
+    def answered(
+        self, ref: str, tokens: Tokens | None, stop: str, until: float, *, moved: bool, automatic: bool = False
+    ) -> None:
+        """A model answered.
+
+        Args:
+            ref: provider-qualified, which.
+            tokens: what it used; None is unknown.
+            stop: why it stopped.
+            until: how long its cache keeps what it read and wrote, seconds since the epoch.
+            moved: whether routing chose it.
+            automatic: whether its provider caches every prompt without saying that it was written.
+        """
         self.holder, self.stop, self.moved = ref, stop, moved
         if tokens is None or not tokens.total:
             return
@@ -113,19 +149,28 @@ class Conversation:
             self.fresh = _FADES * self.fresh + (1 - _FADES) * added
         self.output = _FADES * self.output + (1 - _FADES) * tokens.output
         self.prompt = tokens.prompt
-        if tokens.cache_read or tokens.cache_write:
-            self.warm[ref] = (tokens.cache_read + tokens.cache_write, until)
+        kept = tokens.prompt if automatic else tokens.cache_read + tokens.cache_write
+        if kept:
+            self.warm[ref] = (kept, until)
 
 
+_KEPT: Final = tuple(name for name in _State.__struct_fields__ if name != "signed")
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(State)
+_decoder: Final = msgspec.msgpack.Decoder(_State)
 
 
 class Signers:
     """Who signed which thinking block, over all conversations; of too many the oldest are forgotten."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, dry: bool = False) -> None:
         self._known: dict[int, str] = {}
+        self._dry = dry
+
+    def aside(self) -> "Signers":
+        """The same, for a question: nothing is noted."""
+        copy = Signers(dry=True)
+        copy._known = self._known
+        return copy
 
     def find(self, digest: int) -> str:
         """The provider-qualified model; "" where nobody remembers."""
@@ -133,6 +178,8 @@ class Signers:
 
     def note(self, digest: int, ref: str) -> None:
         """A model has signed a block."""
+        if self._dry:
+            return
         self._known[digest] = ref
         if len(self._known) > _SIGNED_BY_ALL:
             del self._known[next(iter(self._known))]

@@ -193,7 +193,7 @@ class Desk:
         going = None
         if not request.declared and not request.attempt:
             found = recognised(envelope, headers)
-            request, going = placed(request, found, self.conversations, project, envelope.prompt, dry=dry)
+            request, going = placed(request, found, self.conversations, project, envelope, dry=dry)
         named, choice = self._ceiling(request, wire)
         pin = self.meant(request.pin) if request.pin else (self.pin.pin if self.pin else "")
         case = Case(request, project, wire, envelope, Chosen(named, choice, pin), needs_of(envelope, wire), going, dry)
@@ -214,17 +214,19 @@ class Desk:
         )
         if going is not None and going.talk.holder:
             wanted = [one for one in wanted if one.ref in {going.talk.holder, named.ref} or one.provider not in INSISTING]
-        if going is not None and not going.begins and not held.stumbled:
-            # In the middle of a unit its model is kept, whatever the mode has become, or a fallback has answered meanwhile.
-            wanted.sort(key=lambda model: model.ref != going.talk.holder)
+        keeps = self._kept(case, held)
+        if keeps is not None:
+            wanted = [keeps, *(one for one in wanted if one.ref != keeps.ref)]
+            applied = applied or keeps.ref != named.ref
         if going is None and envelope.signed:  # no other model would take what this one has thought
             wanted = [self.world.catalog.find_ref(held.served) or wanted[0]]
             applied = applied or wanted[0].ref != named.ref
         asking = hops(self.world, wanted, request.model, envelope, wire, case.chosen, credential=has_credential(headers))
         if not asking:
             raise Unreadable(f"{named.ref} cannot be reached on {wire.path}: set providers.{named.provider} in the preferences")
-        if going is not None and envelope.talk.signers:
-            authors = going.talk.authors(envelope.talk.signers, named.ref, self.conversations.signers)
+        if going is not None and envelope.talk.signers and (applied or going.talk.moved):
+            signers = self.conversations.signers.aside() if dry else self.conversations.signers
+            authors = going.talk.authors(envelope.talk.signers, named.ref, signers)
             asking = tuple(
                 hop if authors == {hop.model.ref} else unsigned(hop, going.talk.signers, envelope.talk.signers)
                 for hop in asking
@@ -245,6 +247,21 @@ class Desk:
             lost=self._lost(going, asking[0].model, decision, applied=applied),
             stumbled=held.stumbled,
         )
+
+    def _kept(self, case: Case, held: Held) -> Model | None:
+        """The model that a unit in the middle is kept on, whatever the mode has become; None where the decision says which.
+
+        A pin ends that, unless thinking would be refused that the turn which is going on has to begin with.
+        """
+        going, envelope, named = case.going, case.envelope, case.chosen.named
+        if going is None or going.begins or held.stumbled:
+            return None
+        holder = self.world.catalog.find_ref(going.talk.holder)
+        bound = envelope.signed and envelope.thinking == "enabled"
+        if holder is None or (held.decision.unchanged == "pinned" and not bound) or holder.ref in held.shunned:
+            return None
+        below = holder.tier is not None and named.tier is not None and holder.tier <= named.tier
+        return holder if holder.ref == named.ref or (below and (going.talk.moved or envelope.signed)) else None
 
     def _applies(self, request: Asked) -> bool:
         """Whether a decision for it holds in the present mode."""
@@ -315,6 +332,8 @@ class Desk:
                 and self._serves(held.decision, chosen.named, case.needs)
             )
         ):
+            if case.dry:
+                held = held.copy()
             held.stumbled = ()
             if not (applies and self._raise(case, held, base)):
                 return held
@@ -349,6 +368,8 @@ class Desk:
         going, decision = case.going, held.decision
         if going is None or going.errand or going.begins or going.talk.raised or not decision.downgraded:
             return False
+        if case.envelope.signed and case.envelope.thinking == "enabled":
+            return False  # the turn that is going on has to begin with its own model's thinking
         policy = self.world.preferences.policy
         why = stumbled(case.envelope.talk, going.talk.stop, policy)
         if not why:

@@ -1,5 +1,6 @@
 """The unit of a conversation that a request belongs to: which one it is, how hard, and whether it stumbles (SPEC 12)."""
 
+import hashlib
 from typing import Final
 
 import msgspec
@@ -11,7 +12,7 @@ from stepdown.decision import Classification, Ongoing
 from stepdown.gateway.conversations import Conversation, Conversations
 from stepdown.gateway.declared import Asked
 from stepdown.gateway.recognised import Recognised
-from stepdown.gateway.wire import Talk
+from stepdown.gateway.wire import Envelope, Talk
 from stepdown.policy import Policy
 from stepdown.signals import Signals
 from stepdown.units import Tier, Tokens, Unit
@@ -62,7 +63,7 @@ class Going(msgspec.Struct, frozen=True):
 
 
 def placed(
-    request: Asked, found: Recognised, conversations: Conversations, project: str, prompt: int, *, dry: bool
+    request: Asked, found: Recognised, conversations: Conversations, project: str, envelope: Envelope, *, dry: bool
 ) -> tuple[Asked, Going | None]:
     """The request as a part of its conversation's unit; None where nothing tells which conversation that is.
 
@@ -71,23 +72,40 @@ def placed(
         found: what it was recognised to be.
         conversations: those that are remembered; a unit that begins is noted there.
         project: whose.
-        prompt: its prompt in tokens.
+        envelope: what it asks for.
         dry: whether this is only a question.
     """
     if not found.conversation:
         return msgspec.structs.replace(request, unit=found.unit, origin=found.origin), None
-    known = conversations.find(project, found.conversation, dry=dry)
+    name = found.conversation
+    known = conversations.find(project, name, dry=dry)
+    if known.tools and not envelope.tools and found.unit.type != COMPACTION:
+        # What an agent asks beside its work, under the same id: it has neither the same prompt nor the same cache.
+        name = f"{name}/aside"
+        known = conversations.find(project, name, dry=dry)
+    known.tools = known.tools or envelope.tools > 0
     errand, over = found.unit.type == COMPACTION, ""
     if errand:
-        unit = _named(found.unit, found.unit.id or f"{found.conversation}#{known.units}")
+        unit = _named(found.unit, found.unit.id or f"{name}#{known.units}")
     else:
-        known.shrink(prompt)
-        if found.begins or not known.type or (found.unit.id and found.unit.id != known.unit_id):
+        if "stored" not in envelope.features:  # else only the newest part is here
+            known.shrink(envelope.prompt)
+        asked = _digest(envelope.talk)
+        begins = (found.begins and asked != known.asked) or not known.type
+        if begins or (found.unit.id and found.unit.id != known.unit_id):
             over = f"{known.type} {known.unit_id}" if known.type else ""
-            known.begin(found.unit.type, found.unit.id or f"{found.conversation}#{known.units + 1}")
+            known.begin(found.unit.type, found.unit.id or f"{name}#{known.units + 1}", asked)
+        elif found.begins:  # the same said again: a client that tries once more
+            found = msgspec.structs.replace(found, begins=False)
         unit = _named(found.unit, known.unit_id, known.type)
-    going = Going(known, found.conversation, found, errand, over)
+    going = Going(known, name, found, errand, over)
     return msgspec.structs.replace(request, unit=unit, origin=found.origin), going
+
+
+def _digest(talk: Talk) -> int:
+    """What a person said last, and how often a person has spoken, as a number."""
+    said = f"{talk.turns}\0{talk.words}".encode("utf-8", "replace")
+    return int.from_bytes(hashlib.blake2b(said, digest_size=7).digest(), "big")
 
 
 def _named(unit: Unit, unit_id: str, kind: str = "") -> Unit:
@@ -105,6 +123,7 @@ def nature(found: Recognised, policy: Policy) -> Classification | None:
         return Classification(tier=Tier.HEAVY, reason="planning stays on its model")
     signals = signals_of(found.words, policy) if found.words else _NOTHING_SAID
     hard = classify(found.unit, signals, policy)
+    hard = msgspec.structs.replace(hard, reason=hard.reason.replace("the plan says", "what was asked says"))
     if hard.tier < Tier.STANDARD:
         return msgspec.structs.replace(hard, tier=Tier.STANDARD, reason=f"{hard.reason}, and a person's turn is never lower")
     return hard
@@ -130,7 +149,16 @@ def stumbled(talk: Talk, stop: str, policy: Policy) -> str:
 
 
 def answered(
-    going: Going, ref: str, tokens: Tokens | None, stop: str, at: float, policy: Policy, *, moved: bool, hour: bool
+    going: Going,
+    ref: str,
+    tokens: Tokens | None,
+    stop: str,
+    at: float,
+    policy: Policy,
+    *,
+    moved: bool,
+    hour: bool,
+    automatic: bool,
 ) -> None:
     """Note in the conversation that a model has answered; an errand leaves it as it was.
 
@@ -143,11 +171,12 @@ def answered(
         policy: how long caches are kept.
         moved: whether routing chose that model.
         hour: whether what was written is kept for an hour.
+        automatic: whether the provider caches every prompt without saying that it was written.
     """
     if not going.errand:
         kept = policy.cache_seconds_long if hour or going.talk.hour else policy.cache_seconds
         going.talk.hour = going.talk.hour or hour
-        going.talk.answered(ref, tokens, stop, at + kept, moved=moved)
+        going.talk.answered(ref, tokens, stop, at + kept, moved=moved, automatic=automatic)
 
 
 def written_anew(model: Model, tokens: int, *, hour: bool) -> float:

@@ -40,6 +40,12 @@ class Held:
         self.shunned: set[str] = set()
         self.stumbled: tuple[str, ...] = ()
 
+    def copy(self) -> "Held":
+        """The same, for a question."""
+        other = Held(self.decision, self.pin)
+        other.served, other.shunned, other.stumbled = self.served, set(self.shunned), self.stumbled
+        return other
+
     def answered(self, ref: str, rejected_by: Iterable[str]) -> None:
         """A request of it was answered, after these had rejected it."""
         self.served = ref

@@ -130,12 +130,16 @@ class Passage:
             rewritten = min(route.lost, tokens.cache_write + tokens.input)
         if route.going is not None and hop is not None and reader is not None and self._settled:
             policy = self._relay.desk.world.preferences.policy
-            moved = route.applied and route.decision.downgraded and route.decision.ref == hop.model.ref
+            kept = route.going.talk.moved and route.going.talk.holder == hop.model.ref
+            moved = route.applied and (kept or (route.decision.downgraded and route.decision.ref == hop.model.ref))
             said = None if guessed else tokens
             now = self._relay.desk.now
             for digest in reader.signed:
                 self._relay.desk.conversations.signers.note(digest, hop.model.ref)
-            answered(route.going, hop.model.ref, said, reader.stop, now, policy, moved=moved, hour=hour > 0)
+            automatic = self._wire.name != "messages"
+            answered(
+                *(route.going, hop.model.ref, said, reader.stop, now, policy), moved=moved, hour=hour > 0, automatic=automatic
+            )
         return Passed(
             at=self._at,
             protocol=self._wire.name,
