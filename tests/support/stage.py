@@ -9,6 +9,7 @@ from pathlib import Path
 from stepdown.agents.port import Event, Finished, Job, Step, Used
 from stepdown.decision import Decision
 from stepdown.ledger import Outcome
+from stepdown.ledger.port import Use
 from stepdown.plans import GsdPlan
 from stepdown.units import Tokens, Unit
 
@@ -61,12 +62,16 @@ class Heard:
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.uses: list[Use] = []
 
     def starts(self, unit: Unit, decision: Decision, model: str, cause: str) -> None:
         self.said.append(f"starts {unit.type} {unit.id} on {model}: {cause}")
 
     def step(self, unit: Unit, step: Step) -> None:
         self.said.append("step")
+
+    def used(self, unit: Unit, use: Use) -> None:
+        self.uses.append(use)
 
     def ends(self, unit: Unit, decision: Decision, outcome: Outcome, steps: int) -> None:
         self.said.append(f"ends {unit.id}: {outcome.failure or 'done'}")

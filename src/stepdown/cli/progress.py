@@ -8,7 +8,7 @@ from stepdown.cli.receipts import reason, shown
 from stepdown.cli.screen import say
 from stepdown.decision import Decision
 from stepdown.dispatch.trial import Done
-from stepdown.ledger.port import Outcome
+from stepdown.ledger.port import Outcome, Use
 from stepdown.money import dollars
 from stepdown.units import Unit
 
@@ -34,26 +34,30 @@ class Screen:
         total: units that are pending at the start; more may appear.
         steps: whether to show every step of the agent.
         offer: called with a unit that has ended, to offer a rating.
+        say: prints lines.
     """
 
-    def __init__(self, total: int, *, steps: bool, offer: Callable[[Unit], str] = lambda _: "") -> None:
-        self._total = total
+    def __init__(self, *, steps: bool, offer: Callable[[Unit], str] = lambda _: "", say: Callable[..., None] = say) -> None:
         self._number = 0
         self._steps = steps
         self._offer = offer
+        self._say = say
 
     def starts(self, unit: Unit, decision: Decision, model: str, cause: str) -> None:
         """Say which unit runs, on what, why."""
         if cause == "first":
             self._number += not unit.is_hook
-            say(*heading(unit, decision, f"{'' if unit.is_hook else self._number:>3}  "))
+            self._say(*heading(unit, decision, f"{'' if unit.is_hook else self._number:>3}  "))
         else:
-            say(f"     {decision.tier.badge} {model.partition('/')[2] or model}  {_CAUSES[cause]}")
+            self._say(f"     {decision.tier.badge} {model.partition('/')[2] or model}  {_CAUSES[cause]}")
 
     def step(self, unit: Unit, step: Step) -> None:  # noqa: ARG002  (the port's signature)
         """Show a step, where asked for."""
         if self._steps:
-            say(f"         {'!' if step.error else '·'} {step.kind} {step.name} {step.detail}".rstrip())
+            self._say(f"         {'!' if step.error else '·'} {step.kind} {step.name} {step.detail}".rstrip())
+
+    def used(self, unit: Unit, use: Use) -> None:
+        """Nothing: it is said when the attempt ends."""
 
     def ends(self, unit: Unit, decision: Decision, outcome: Outcome, steps: int) -> None:
         """Say how an attempt went and what it cost."""
@@ -64,24 +68,24 @@ class Screen:
         dearer = None not in {outcome.cost_usd, outcome.ceiling_cost_usd} and outcome.cost_usd != outcome.ceiling_cost_usd
         if decision.downgraded and outcome.failure is None and dearer:
             cost += f" (at the ceiling {dollars(outcome.ceiling_cost_usd, estimated=True)})"
-        say(f"         {how}; {steps} steps, {tokens} tokens, {cost}{self._offer(unit)}")
+        self._say(f"         {how}; {steps} steps, {tokens} tokens, {cost}{self._offer(unit)}")
         if outcome.failure is not None:
-            say(*(f"           {line}" for line in outcome.evidence[:_LINES]))
+            self._say(*(f"           {line}" for line in outcome.evidence[:_LINES]))
         if outcome.kept:
-            say(f"           the work tree was put back; what it had become: {outcome.kept}")
+            self._say(f"           the work tree was put back; what it had become: {outcome.kept}")
 
     def alert(self, text: str) -> None:
         """A budget passed one of its marks."""
-        say(f"  !  {text}")
+        self._say(f"  !  {text}")
 
     def done(self, done: Done) -> None:
         """Say what only the end of a unit tells."""
         if done.skipped:
-            say(f"     {done.unit.type} {done.unit.id}: {done.skipped}")
+            self._say(f"     {done.unit.type} {done.unit.id}: {done.skipped}")
         elif done.failed:
-            say(f"         given up: {done.reason}")
+            self._say(f"         given up: {done.reason}")
         elif done.missing:
-            say(f"         not written: {', '.join(done.missing)}")
+            self._say(f"         not written: {', '.join(done.missing)}")
 
 
 _LINES: Final = 6

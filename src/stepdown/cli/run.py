@@ -119,7 +119,7 @@ async def _run(
         if dispatcher.tree.note:
             say(f"Note: {dispatcher.tree.note}.")
         keys = stack.enter_context(RatingKeys(ledger, workspace.plan.project))
-        screen = Screen(len(pending(workspace.plan.units())), steps=steps, offer=keys.offer)
+        screen = Screen(steps=steps, offer=keys.offer)
 
         def go_on(why: str) -> bool:
             with keys.paused():

@@ -13,7 +13,7 @@ from stepdown.dispatch.verify import Verdict
 from stepdown.dispatch.walk import Go
 from stepdown.dispatch.watch import Watch
 from stepdown.dispatch.worktree import Snapshot
-from stepdown.ledger.port import Outcome
+from stepdown.ledger.port import Outcome, Use
 from stepdown.units import Tier, Unit
 
 
@@ -65,6 +65,10 @@ class Watcher(Protocol):
         """The agent said something or called a tool."""
         ...
 
+    def used(self, unit: Unit, use: Use) -> None:
+        """What the attempt under way has used so far, all of it; `use.ended` where the agent is done and the checks follow."""
+        ...
+
     def ends(self, unit: Unit, decision: Decision, outcome: Outcome, steps: int) -> None:
         """An attempt is over and recorded."""
         ...
@@ -83,11 +87,46 @@ class Quiet:
     def step(self, unit: Unit, step: Step) -> None:
         """Say nothing."""
 
+    def used(self, unit: Unit, use: Use) -> None:
+        """Say nothing."""
+
     def ends(self, unit: Unit, decision: Decision, outcome: Outcome, steps: int) -> None:
         """Say nothing."""
 
     def alert(self, text: str) -> None:
         """Say nothing."""
+
+
+class Several:
+    """A watcher that tells several others, in order."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self._watchers = watchers
+
+    def starts(self, unit: Unit, decision: Decision, model: str, cause: str) -> None:
+        """An attempt begins."""
+        for watcher in self._watchers:
+            watcher.starts(unit, decision, model, cause)
+
+    def step(self, unit: Unit, step: Step) -> None:
+        """The agent did something."""
+        for watcher in self._watchers:
+            watcher.step(unit, step)
+
+    def used(self, unit: Unit, use: Use) -> None:
+        """More was used."""
+        for watcher in self._watchers:
+            watcher.used(unit, use)
+
+    def ends(self, unit: Unit, decision: Decision, outcome: Outcome, steps: int) -> None:
+        """An attempt is over."""
+        for watcher in self._watchers:
+            watcher.ends(unit, decision, outcome, steps)
+
+    def alert(self, text: str) -> None:
+        """A budget passed one of its marks."""
+        for watcher in self._watchers:
+            watcher.alert(text)
 
 
 class Trial:
@@ -140,6 +179,7 @@ async def work(agent: Agent, trial: Trial, note: Callable[[], None], watcher: Wa
             trial.tally.take(event)
             if isinstance(event, Used | Finished):
                 note()
+                watcher.used(trial.unit, trial.tally.use)
             if isinstance(event, Step):
                 watcher.step(trial.unit, event)
             stop = trial.watch.see(event)

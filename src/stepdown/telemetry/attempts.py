@@ -9,7 +9,7 @@ from stepdown.agents.port import Step
 from stepdown.catalog import Catalog, Model
 from stepdown.decision import Decision
 from stepdown.dispatch.trial import Watcher
-from stepdown.ledger.port import Outcome
+from stepdown.ledger.port import Outcome, Use
 from stepdown.telemetry.tracing import Attributes, Tracing, nanoseconds, of_costs, of_model, of_tokens, parent
 from stepdown.units import Unit
 
@@ -70,6 +70,10 @@ class AttemptSpans:
     def step(self, unit: Unit, step: Step) -> None:
         """The agent did something; what is not said in a span, it may be a prompt's words."""
         self._watcher.step(unit, step)
+
+    def used(self, unit: Unit, use: Use) -> None:
+        """More was used; a span says it once, at its end."""
+        self._watcher.used(unit, use)
 
     def ends(self, unit: Unit, decision: Decision, outcome: Outcome, steps: int) -> None:
         """An attempt is over."""
