@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stepdown.errors import LedgerError
+from stepdown.home import expanded, home_folder
 from stepdown.ledger.port import Ledger
 
 BUSY_SECONDS = 5.0
@@ -55,24 +56,9 @@ def _memory() -> Ledger:
     return MemoryLedger()
 
 
-def _user_home(environ: Mapping[str, str]) -> Path:
-    try:
-        return Path(environ.get("HOME") or Path.home())
-    except RuntimeError as error:
-        raise LedgerError("there is no home directory for the ledger: set STEPDOWN_LEDGER to a file") from error
-
-
 def home(environ: Mapping[str, str] = os.environ) -> Path:
     """The directory for what stepdown keeps itself."""
-    named = environ.get("STEPDOWN_HOME")
-    return _expanded(named, environ) if named else _user_home(environ) / ".stepdown"
-
-
-def _expanded(text: str, environ: Mapping[str, str]) -> Path:
-    # A shell does not expand ~ behind "sqlite:", and a service manager never does.
-    if text == "~" or text.startswith("~/"):
-        return _user_home(environ) / text[2:]
-    return Path(text)
+    return Path(home_folder(environ))
 
 
 def _path(address: str, environ: Mapping[str, str]) -> Path:
@@ -80,13 +66,13 @@ def _path(address: str, environ: Mapping[str, str]) -> Path:
         raise LedgerError("the ledger's address contains a NUL byte: set STEPDOWN_LEDGER to a file")
     kind = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", address)
     if kind is None:
-        return _expanded(address, environ)
+        return Path(expanded(address, environ))
     scheme = kind[1].lower()
     if scheme == "sqlite":
         rest = address[kind.end() :].removeprefix("//")
         if not rest:
             raise LedgerError(f"'{address}' names no file: write sqlite:PATH")
-        return _expanded(rest, environ)
+        return Path(expanded(rest, environ))
     if scheme in {"postgresql", "postgres"}:
         # The address may hold a password, so it is not repeated here.
         raise LedgerError("a PostgreSQL ledger is not supported in this version: set STEPDOWN_LEDGER to a file or sqlite:PATH")
