@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from stepdown.catalog import Model
 from stepdown.catalog.records import Price, Rates
-from stepdown.ledger import Attempt, Expectation, Outcome, Record
-from stepdown.savings import Savings, learned_costs, runs, savings, savings_by_run
+from stepdown.ledger import Attempt, Expectation, Outcome, Record, accounts
+from stepdown.savings import Savings, learned_costs, of_accounts, runs, savings, savings_by_run
 from stepdown.units import Tokens
 
 CEILING = "anthropic/opus"
@@ -216,9 +216,10 @@ def test_what_the_ceiling_needs_caps_the_runs_together() -> None:
     """Work differs from unit to unit. Capped one by one, the large ones would lose what the small ones never get."""
     records = [record(n, unit_id=f"T{n}", cost=0.6 * size, ceiling=size) for n, size in enumerate((0.5, 0.5, 2.0), 1)]
     learned = {("execute-task", CEILING): 1.0}
-    assert savings(records, learned=learned).net_usd == pytest.approx(0.2)
+    assert savings(records, learned=learned).net_usd == pytest.approx(1.2)
     assert sum(savings_by_run(records, learned=learned)["execute-task"], Savings()).net_usd == pytest.approx(1.2)
     rambling = {("execute-task", CEILING): 0.5}
+    assert savings(records, learned=rambling).net_usd == pytest.approx(-0.3)
     assert sum(savings_by_run(records, learned=rambling)["execute-task"], Savings()).net_usd == pytest.approx(-0.3)
 
 
@@ -273,3 +274,27 @@ def test_the_split_always_adds_up(records: list[Record], learned: float | None) 
     assert each.net_usd <= savings(records).net_usd + 1e-6
     assert (each.runs, each.unknown, each.running) == (saved.runs, saved.unknown, saved.running)
     assert saved.spent_usd <= sum(one.outcome.cost_usd or 0.0 for one in records if one.outcome) + 1e-6
+
+
+@settings(deadline=None)
+@given(records=attempts_lists, learned=st.none() | st.floats(0, 50))
+def test_sums_say_what_the_attempts_say(records: list[Record], learned: float | None) -> None:
+    known = [one for one in records if one.outcome and None not in {one.outcome.cost_usd, one.outcome.ceiling_cost_usd}]
+    costs = {} if learned is None else {("execute-task", CEILING): learned}
+    for daily in (False, True):
+        summed = of_accounts(accounts.of_records(known, 0.0, daily=daily), learned=costs)
+        said = savings(known, learned=costs)
+        for name in ("spent_usd", "counterfactual_usd", "cheaper_usd", "failed_usd", "cache_usd", "net_usd"):
+            assert getattr(summed, name) == pytest.approx(getattr(said, name), abs=1e-6), name
+        assert summed.unknown == said.unknown == 0
+
+
+def test_of_an_attempt_of_unknown_cost_sums_say_so() -> None:
+    records = [
+        record(1, unit_id="T01", cost=0.25, failure="quality"),
+        record(2, unit_id="T01", cost=None, downgraded=False),
+        record(3, unit_id="T02", cost=None, ceiling=1.0),
+        record(4, unit_id="T03", cost=0.5, ceiling=None),
+    ]
+    summed = of_accounts(accounts.of_records(records, 0.0, daily=False))
+    assert (summed.unknown, summed.downgraded, summed.net_usd) == (2, 3, -0.25)

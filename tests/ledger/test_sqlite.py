@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from stepdown.errors import LedgerError
-from stepdown.ledger import Attempt, Conversation, Evidence, Ledger, Outcome, Rating, Use, attempts, open_ledger
+from stepdown.ledger import Attempt, Conversation, Evidence, Ledger, Outcome, Rating, Use, attempts, open_ledger, units
 from stepdown.ledger.database import migrations
 from stepdown.ledger.sqlite import SqliteLedger
 from stepdown.units import Tier, Tokens
@@ -271,6 +271,28 @@ def test_a_ledger_made_before_losses_of_cache_were_known_is_upgraded_while_an_ol
             ledger.settle(ledger.begin(attempt("T03")), Outcome(cost_usd=1.0, cache_loss_usd=0.75, finished=9.0))
             ledger.remember([Conversation(project="/p", id="s1", at=1.0, state=b"\x00")])
             assert ledger.spent("/p").usd == 1.75
+
+
+def test_a_ledger_made_before_accounts_were_kept_is_added_up_while_an_older_stepdown_writes(file: Path) -> None:
+    with closing(made_by_schema(file, 5, FOURTH_DATA)) as older, open_ledger(str(file)) as ledger:
+        [one] = ledger.accounts("/p")
+        assert (one.pattern, one.tier, one.ceiling, one.attempts, one.moved) == ("t", Tier.LIGHT, "a/opus", 1, 1)
+        assert (one.usd, one.compared, one.compared_usd, one.ceiling_usd) == (0.25, 1, 0.25, 1.0)
+        older.execute(
+            "UPDATE attempts SET finished = 4.0, failure = 'quality', cost_usd = 0.5, cost_source = 'priced' WHERE id = 2"
+        )
+        [one] = ledger.accounts("/p", daily=True)
+        assert (one.day, one.attempts, one.failed, one.usd, one.failed_usd) == ("1970-01-01", 2, 1, 0.75, 0.5)
+        assert [unit[-1].attempt.unit_id for unit in ledger.units("/p", failed=True)] == ["T02"]
+
+
+@pytest.mark.parametrize("query", [units._ALL, units._FAILED])
+def test_newest_units_are_found_without_sorting_or_reading_all(file: Path, query: str) -> None:
+    with open_ledger(str(file)) as ledger:
+        write_one(ledger)
+    with closing(sqlite3.connect(file)) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", ("/p", 9.0, 9, 5))]
+    assert not any("TEMP B-TREE" in step or step.startswith("SCAN") for step in plan), plan
 
 
 def test_whether_routing_pays_is_read_from_an_index_alone(file: Path) -> None:

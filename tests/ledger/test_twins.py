@@ -11,8 +11,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from stepdown.errors import BudgetError, LedgerError
-from stepdown.ledger import Attempt, Cap, Conversation, Evidence, Ledger, Line, Outcome, Rating, Spent, Use, open_ledger
+from stepdown.ledger import (
+    Account,
+    Attempt,
+    Cap,
+    Conversation,
+    Evidence,
+    Ledger,
+    Line,
+    Outcome,
+    Rating,
+    Spent,
+    Use,
+    open_ledger,
+)
 from stepdown.ledger.rules import GROUPS
+from stepdown.ledger.units import place
 from stepdown.units import TIERS, Tokens
 
 DAY = 86_400.0
@@ -88,7 +102,7 @@ talks = st.builds(
 )
 
 
-def close(line: Line | Spent) -> dict[str, Any]:
+def close(line: Account | Line | Spent) -> dict[str, Any]:
     """Sums of floating-point numbers depend on their order in the last digits."""
     return {
         name: pytest.approx(value) if isinstance(value := getattr(line, name), float) else value
@@ -96,7 +110,7 @@ def close(line: Line | Spent) -> dict[str, Any]:
     }
 
 
-def exact(line: Line | Spent) -> dict[str, Any]:
+def exact(line: Account | Line | Spent) -> dict[str, Any]:
     return {name: getattr(line, name) for name in line.__struct_fields__}
 
 
@@ -208,6 +222,25 @@ class Twins(RuleBasedStateMachine):
         memory = sorted(self.memory.breakdown(by, project), key=lambda line: line.key)
         sqlite = sorted(self.sqlite.breakdown(by, project), key=lambda line: line.key)
         assert [exact(line) for line in sqlite] == [close(line) for line in memory]
+
+    @rule(since=times, project=st.sampled_from([None, "/a", "/b"]), daily=st.booleans())
+    def same_accounts(self, since: float, project: str | None, *, daily: bool) -> None:
+        memory, sqlite = (ledger.accounts(project, since=since, daily=daily) for ledger in (self.memory, self.sqlite))
+        assert [exact(account) for account in sqlite] == [close(account) for account in memory]
+
+    @rule(limit=st.integers(0, 3), starts=names, failed=st.booleans())
+    def same_units(self, limit: int, starts: str, *, failed: bool) -> None:
+        """Page after page, and by their names."""
+        before, pages = None, 0
+        while pages < 4:
+            pages += 1
+            sqlite = self.sqlite.units("/a", limit=limit, before=before, failed=failed)
+            assert list(sqlite) == list(self.memory.units("/a", limit=limit, before=before, failed=failed))
+            if not sqlite:
+                break
+            before = place(sqlite[-1], failed=failed)
+        named = self.sqlite.units("/a", limit=limit, id_starts=starts, failed=failed)
+        assert list(named) == list(self.memory.units("/a", limit=limit, id_starts=starts, failed=failed))
 
     @rule(limit=st.sampled_from([None, 0, 1, 3]))
     def same_records(self, limit: int | None) -> None:

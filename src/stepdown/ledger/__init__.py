@@ -5,6 +5,7 @@
 
 from stepdown.ledger.open import ledger_location, open_ledger
 from stepdown.ledger.port import (
+    Account,
     Attempt,
     Block,
     Cap,
@@ -22,6 +23,7 @@ from stepdown.ledger.port import (
 )
 
 __all__ = [
+    "Account",
     "Attempt",
     "Block",
     "Cap",

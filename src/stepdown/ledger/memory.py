@@ -8,7 +8,9 @@ from typing import Self
 import msgspec
 
 from stepdown.errors import LedgerError
+from stepdown.ledger import accounts, units
 from stepdown.ledger.port import (
+    Account,
     Attempt,
     Block,
     Cap,
@@ -163,6 +165,22 @@ class MemoryLedger:
             if record.outcome is not None:
                 groups[_GROUPED_BY[by](record.attempt)].append((record.attempt, record.outcome))
         return sorted((_line(key, ended) for key, ended in groups.items()), key=lambda line: (-line.usd, line.key))
+
+    def accounts(self, project: str | None = None, *, since: float = 0.0, daily: bool = False) -> Sequence[Account]:
+        """See `Ledger.accounts`."""
+        return accounts.of_records(self._of(project), since, daily=daily)
+
+    def units(
+        self,
+        project: str,
+        *,
+        limit: int = 50,
+        before: tuple[float, int] | None = None,
+        id_starts: str = "",
+        failed: bool = False,
+    ) -> Sequence[Sequence[Record]]:
+        """See `Ledger.units`."""
+        return units.of_records(self.records(project), limit=limit, before=before, id_starts=id_starts, failed=failed)
 
     def expectations(self) -> Mapping[tuple[str, str], Expectation]:
         """See `Ledger.expectations`."""

@@ -175,6 +175,54 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     tokens: Tokens = Tokens()
 
 
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """Finished attempts of one day, pattern, tier and ceiling, added up: what they cost, and what routing did to that.
+
+    Sums over attempts, so that they are exact however many there are; `stepdown.savings.of_accounts` makes savings of them.
+
+    Attributes:
+        day: in UTC, ``2026-03-16``, when they started; "" where all days are added up.
+        pattern: ``execute-task:docs``; the unit type where no pattern was recorded.
+        tier: None is unknown.
+        ceiling: the provider-qualified ceiling; "" where there was none.
+        attempts: how many.
+        failed: how many of them failed.
+        moved: how many were a unit's first and ran on less than the ceiling.
+        stepped_up: how many answered a quality failure on a stronger model.
+        rescued: how many of those did the work.
+        unpriced: how many have no known cost.
+        usd: US dollars of the others.
+        unknown: how many ran on less than the ceiling and cannot be compared with it, since a price is unknown.
+        compared: how many did the work on less than the ceiling, where it would have cost something.
+        compared_usd: what those cost, but for writing caches anew.
+        ceiling_usd: what the same tokens cost at the ceiling's prices.
+        failed_usd: what attempts below the ceiling cost that failed, but for writing caches anew.
+        cache_usd: what was paid to write caches anew because routing had changed the model.
+        tokens: all kinds together.
+        cached: how many of the tokens were read from a cache.
+    """
+
+    day: str
+    pattern: str
+    tier: Tier | None
+    ceiling: str
+    attempts: int = 0
+    failed: int = 0
+    moved: int = 0
+    stepped_up: int = 0
+    rescued: int = 0
+    unpriced: int = 0
+    usd: float = 0.0
+    unknown: int = 0
+    compared: int = 0
+    compared_usd: float = 0.0
+    ceiling_usd: float = 0.0
+    failed_usd: float = 0.0
+    cache_usd: float = 0.0
+    tokens: int = 0
+    cached: int = 0
+
+
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     """The mean of what units of a type used on a model.
 
@@ -384,6 +432,36 @@ class Ledger(Protocol):
 
     def breakdown(self, by: str, project: str | None = None) -> Sequence[Line]:
         """Sums of finished attempts by ``tier``, ``type``, ``model``, ``agent``, ``project`` or ``day``, dearest first."""
+        ...
+
+    def accounts(self, project: str | None = None, *, since: float = 0.0, daily: bool = False) -> Sequence[Account]:
+        """What finished attempts cost and what routing did to that, per pattern, tier and ceiling.
+
+        Args:
+            project: whose; None is everybody's.
+            since: seconds since the epoch; the whole day in UTC that it lies in counts.
+            daily: each day by itself; otherwise all of them together.
+        """
+        ...
+
+    def units(
+        self,
+        project: str,
+        *,
+        limit: int = 50,
+        before: tuple[float, int] | None = None,
+        id_starts: str = "",
+        failed: bool = False,
+    ) -> Sequence[Sequence[Record]]:
+        """The units attempted last, each with its newest attempts, the oldest first; without their receipts.
+
+        Args:
+            project: whose.
+            limit: how many units.
+            before: start and id of an attempt: only units whose newest attempt came before that. It is how one reads on.
+            id_starts: only units whose ids start so, the first of them in the order of their ids; `before` has no meaning then.
+            failed: only units with a failed attempt, each as old as its newest failure.
+        """
         ...
 
     def expectations(self) -> Mapping[tuple[str, str], Expectation]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Self
 
 from stepdown.errors import LedgerError
-from stepdown.ledger import attempts, conversations, evidence
+from stepdown.ledger import accounts, attempts, conversations, evidence, units
 from stepdown.ledger.database import Database, roll_back
 from stepdown.ledger.port import (
+    Account,
     Attempt,
     Block,
     Cap,
@@ -135,6 +136,24 @@ class SqliteLedger:
         with self._reading() as connection:
             lines = [line_of(row[0], row[1:]) for row in connection.execute(query, (way, *values))]
         return sorted(lines, key=lambda line: (-line.usd, line.key))
+
+    def accounts(self, project: str | None = None, *, since: float = 0.0, daily: bool = False) -> Sequence[Account]:
+        """See `Ledger.accounts`."""
+        with self._reading() as connection:
+            return accounts.read(connection, project, since, daily=daily)
+
+    def units(
+        self,
+        project: str,
+        *,
+        limit: int = 50,
+        before: tuple[float, int] | None = None,
+        id_starts: str = "",
+        failed: bool = False,
+    ) -> Sequence[Sequence[Record]]:
+        """See `Ledger.units`."""
+        with self._reading() as connection:
+            return units.newest(connection, project, limit=limit, before=before, id_starts=id_starts, failed=failed)
 
     def expectations(self) -> Mapping[tuple[str, str], Expectation]:
         """See `Ledger.expectations`."""

@@ -1,0 +1,89 @@
+"""Finished attempts added up per day and kind of work: what a page over a million of them reads instead of them."""
+# ruff: noqa: S608 - the only names put into SQL are this module's own column lists; every value is bound
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from stepdown.ledger.port import Account, Record
+from stepdown.ledger.rules import SECONDS_PER_DAY, clean, day_name, day_of
+from stepdown.units import Tier
+
+if TYPE_CHECKING:
+    import sqlite3  # the twin in memory does without
+
+_SUMS: Final = (
+    "attempts, failed, moved, stepped_up, rescued, unpriced, usd, unknown, compared, compared_usd, ceiling_usd, failed_usd, "
+    "cache_usd, tokens, cached"
+)
+"""The columns of the table ``accounts`` that are added up, as `Account` calls them."""
+_MONEY: Final = frozenset({"usd", "compared_usd", "ceiling_usd", "failed_usd", "cache_usd"})
+_STEPS_UP: Final = frozenset({"step up", "configured"})
+
+Key = tuple[str, str, str, str]
+"""Day, pattern, tier, ceiling."""
+
+
+def read(connection: "sqlite3.Connection", project: str | None, since: float, *, daily: bool) -> list[Account]:
+    """See `Ledger.accounts`."""
+    keys = ("day" if daily else "'' AS day") + ", pattern, tier, ceiling"
+    sums = ", ".join(f"{'total' if name in _MONEY else 'sum'}({name})" for name in _SUMS.split(", "))
+    where = ["1"] if project is None else ["project = ?"]
+    values: list[object] = [] if project is None else [clean(project)]
+    if since > 0:
+        where.append(f"day >= date(? * {SECONDS_PER_DAY}, 'unixepoch')")
+        values.append(day_of(since))
+    query = f"SELECT {keys}, {sums} FROM accounts WHERE {' AND '.join(where)} GROUP BY 1, pattern, tier, ceiling"
+    return sorted((_account(row[:4], row[4:]) for row in connection.execute(query, values)), key=order)
+
+
+def of_records(records: Iterable[Record], since: float, *, daily: bool) -> list[Account]:
+    """The same of records, one by one."""
+    first = day_of(since)
+    sums: dict[Key, list[float]] = {}
+    for record in records:
+        line = _line_of(record)
+        if line is not None and day_of(record.attempt.started) >= first:
+            key = _key(record, daily=daily)
+            sums[key] = [one + other for one, other in zip(sums[key], line, strict=True)] if key in sums else list(line)
+    return sorted((_account(key, line) for key, line in sums.items()), key=order)
+
+
+def order(account: Account) -> tuple[str, ...]:
+    """By day, then by what is added up."""
+    return (account.day, account.pattern, str(account.tier or ""), account.ceiling)
+
+
+def _account(key: Sequence[str], sums: Sequence[float]) -> Account:
+    day, pattern, tier, ceiling = key
+    counted: dict[str, Any] = {
+        name: float(amount) if name in _MONEY else int(amount) for name, amount in zip(_SUMS.split(", "), sums, strict=True)
+    }
+    return Account(day=day, pattern=pattern, tier=Tier(tier) if tier else None, ceiling=ceiling, **counted)
+
+
+def _key(record: Record, *, daily: bool) -> Key:
+    attempt = record.attempt
+    day = day_name(day_of(attempt.started)) if daily else ""
+    return (day, attempt.pattern or attempt.unit_type, str(attempt.tier or ""), attempt.ceiling)
+
+
+def _line_of(record: Record) -> tuple[float, ...] | None:
+    """One attempt in the order of `_SUMS`, as the view ``attempt_accounts`` has it; None while it runs."""
+    attempt, outcome = record.attempt, record.outcome
+    if outcome is None:
+        return None
+    done, cost, ceiling = outcome.failure is None, outcome.cost_usd, outcome.ceiling_cost_usd
+    below, up = attempt.downgraded, attempt.cause in _STEPS_UP
+    loss = min(cost or 0.0, outcome.cache_loss_usd)
+    work = (cost or 0.0) - loss
+    used = outcome.tokens
+    return (
+        *(1, not done, below and attempt.cause == "first", up, up and done, cost is None, cost or 0.0),
+        below and (cost is None or (done and ceiling is None)),
+        below and done and cost is not None and (ceiling or 0.0) > 0,
+        work if below and done and ceiling is not None else 0.0,
+        (ceiling or 0.0) if below and done and cost is not None else 0.0,
+        work if below and not done else 0.0,
+        loss,
+        *((0, 0) if used is None else (used.total, used.cache_read)),
+    )

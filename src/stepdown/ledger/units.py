@@ -1,0 +1,104 @@
+"""The units attempted last, read page by page: each question costs as much for a million attempts as for a hundred."""
+# ruff: noqa: S608 - the only names put into SQL are this package's own column lists; every value is bound
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from stepdown.ledger.port import Record
+from stepdown.ledger.rows import ATTEMPT, OUTCOME, USE, record_of
+from stepdown.ledger.rules import clean
+
+if TYPE_CHECKING:
+    import sqlite3  # the twin in memory does without
+
+SHOWN: Final = 20
+"""Attempts of one unit that are read; of more, the newest."""
+
+_WITHOUT_RECEIPT: Final = ATTEMPT.replace(" decision,", " '',")
+_ATTEMPTS: Final = (
+    f"SELECT id, source, {_WITHOUT_RECEIPT}, {OUTCOME}, {USE} FROM attempts INDEXED BY attempts_by_unit "
+    f"WHERE project = ? AND unit_id = ? AND unit_type = ? ORDER BY started DESC, id DESC LIMIT {SHOWN}"
+)
+# Of each unit its newest attempt, found by going back in time and leaving out those that have a newer one.
+_NEWEST: Final = (
+    "SELECT unit_type, unit_id FROM attempts AS one INDEXED BY {index} WHERE project = ?1 {also} "
+    "AND (started < ?2 OR (started = ?2 AND id < ?3)) AND NOT EXISTS ("
+    "SELECT 1 FROM attempts AS later INDEXED BY attempts_by_unit "
+    "WHERE later.project = ?1 AND later.unit_id = one.unit_id AND later.started >= one.started "
+    "AND later.unit_type = one.unit_type {later} AND (later.started > one.started OR later.id > one.id)"
+    ") ORDER BY started DESC, id DESC LIMIT ?4"
+)
+_ALL: Final = _NEWEST.format(index="attempts_by_project", also="", later="")
+_FAILED: Final = _NEWEST.format(index="attempts_failed", also="AND failure IS NOT NULL", later="AND later.failure IS NOT NULL")
+_NAMED: Final = (
+    "SELECT DISTINCT unit_type, unit_id FROM attempts INDEXED BY attempts_by_unit "
+    "WHERE project = ? AND unit_id >= ? AND unit_id < ? ORDER BY unit_id, unit_type LIMIT ?"
+)
+_LAST: Final = (1e18, 2**62)
+"""Later than every attempt."""
+
+
+def newest(
+    connection: "sqlite3.Connection",
+    project: str,
+    *,
+    limit: int,
+    before: tuple[float, int] | None,
+    id_starts: str,
+    failed: bool,
+) -> list[tuple[Record, ...]]:
+    """See `Ledger.units`."""
+    name, count = clean(project), max(0, limit)
+    if id_starts:
+        start = clean(id_starts)
+        found = connection.execute(_NAMED, (name, start, _after(start), count)).fetchall()
+        return [unit for kind, unit_id in found if _matches(unit := _attempts(connection, name, kind, unit_id), failed=failed)]
+    query = _FAILED if failed else _ALL
+    found = connection.execute(query, (name, *(before or _LAST), count)).fetchall()
+    return [_attempts(connection, name, unit_type, unit_id) for unit_type, unit_id in found]
+
+
+def of_records(
+    records: Sequence[Record], *, limit: int, before: tuple[float, int] | None, id_starts: str, failed: bool
+) -> list[tuple[Record, ...]]:
+    """The same of a project's records, the newest first."""
+    units: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        units.setdefault((record.attempt.unit_id, record.attempt.unit_type), []).append(record)
+    wanted = [(key, unit) for key, unit in units.items() if _matches(unit, failed=failed)]
+    if id_starts:
+        start = clean(id_starts)
+        wanted = sorted(((key, unit) for key, unit in wanted if start <= key[0] < _after(start)), key=lambda one: one[0])
+    else:
+        wanted = [(key, unit) for key, unit in wanted if place(unit, failed=failed) < (before or _LAST)]
+        wanted.sort(key=lambda one: place(one[1], failed=failed), reverse=True)
+    return [tuple(_bare(record) for record in reversed(unit[:SHOWN])) for _, unit in wanted[: max(0, limit)]]
+
+
+def place(unit: Sequence[Record], *, failed: bool = False) -> tuple[float, int]:
+    """Where a unit stands in the order of `Ledger.units`, of which the next page is asked for."""
+    return max((record.attempt.started, record.id) for record in unit if not failed or _has_failed(record))
+
+
+def _matches(unit: Sequence[Record], *, failed: bool) -> bool:
+    return not failed or any(map(_has_failed, unit))
+
+
+def _has_failed(record: Record) -> bool:
+    return record.outcome is not None and record.outcome.failure is not None
+
+
+def _bare(record: Record) -> Record:
+    return msgspec.structs.replace(record, attempt=msgspec.structs.replace(record.attempt, decision=""))
+
+
+def _attempts(connection: "sqlite3.Connection", project: str, unit_type: str, unit_id: str) -> tuple[Record, ...]:
+    rows = connection.execute(_ATTEMPTS, (project, unit_id, unit_type)).fetchall()
+    return tuple(record_of(row) for row in reversed(rows))
+
+
+def _after(start: str) -> str:
+    """What comes after every text that begins so."""
+    return start + "\U0010ffff"
