@@ -14,7 +14,7 @@ import yaml
 
 from stepdown.catalog import Catalog
 from stepdown.decision import Context
-from stepdown.ledger.port import Expectation
+from stepdown.ledger.records import Expectation
 from stepdown.preferences import DynamicRouting, ModelChoice, Preferences, ProviderSettings
 from stepdown.routing import Router
 from stepdown.signals import introspect

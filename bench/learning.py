@@ -21,7 +21,7 @@ from stepdown import balance
 from stepdown.candidates import Offer
 from stepdown.catalog import Model
 from stepdown.learning import Experience, unit_type_of
-from stepdown.ledger.port import Evidence
+from stepdown.ledger.records import Evidence
 from stepdown.odds import Odds, Rates
 from stepdown.policy import DEFAULT_POLICY, Policy
 from stepdown.units import TIERS, Tier

@@ -6,7 +6,7 @@ from stepdown.balance import missed, start
 from stepdown.candidates import Offer
 from stepdown.catalog import Model
 from stepdown.learning import Adjustment, Experience
-from stepdown.ledger.port import Evidence
+from stepdown.ledger.records import Evidence
 from stepdown.odds import Odds, Rates
 from stepdown.policy import DEFAULT_POLICY, Policy
 from stepdown.units import TIERS, Tier

@@ -4,7 +4,7 @@ import pytest
 
 from stepdown.context import build_context
 from stepdown.ledger.memory import MemoryLedger
-from stepdown.ledger.port import Attempt, Block, Evidence, Outcome, PlanMeter
+from stepdown.ledger.records import Attempt, Block, Evidence, Outcome, PlanMeter
 from stepdown.preferences import Budget, DynamicRouting, Preferences
 from stepdown.units import Tier, Tokens
 

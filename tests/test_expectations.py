@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stepdown.catalog.records import Model
 from stepdown.expectations import DEFAULTS, Expectations, default, expected_tokens
-from stepdown.ledger.port import Expectation
+from stepdown.ledger.records import Expectation
 from stepdown.policy import DEFAULT_POLICY, Policy
 from stepdown.units import KNOWN_TYPES, TIERS, Tier, Tokens
 

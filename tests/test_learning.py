@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepdown.learning import Adjustment, Experience, interval
-from stepdown.ledger.port import Evidence
+from stepdown.ledger.records import Evidence
 from stepdown.policy import DEFAULT_POLICY, Policy
 from stepdown.units import TIERS, Tier
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepdown.learning import Experience
-from stepdown.ledger.port import Evidence
+from stepdown.ledger.records import Evidence
 from stepdown.odds import Odds, Rates, faded
 from stepdown.policy import DEFAULT_POLICY, Policy
 from stepdown.units import TIERS, Tier

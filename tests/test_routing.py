@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from stepdown.catalog import Catalog
 from stepdown.decision import Context, Decision, Meter, Needs, Retry
-from stepdown.ledger.port import Evidence
+from stepdown.ledger.records import Evidence
 from stepdown.preferences import DynamicRouting, ModelChoice, Preferences, ProviderSettings
 from stepdown.routing import Router
 from stepdown.units import KNOWN_TYPES, TIERS, PlanText, Tier, Unit

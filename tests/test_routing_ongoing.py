@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stepdown.catalog import Catalog
 from stepdown.decision import Classification, Context, Decision, Needs, Ongoing, Retry
-from stepdown.ledger.port import Expectation
+from stepdown.ledger.records import Expectation
 from stepdown.policy import DEFAULT_POLICY, Policy
 from stepdown.preferences import Preferences
 from stepdown.preferences.schema import DynamicRouting, ModelChoice

@@ -8,7 +8,7 @@ from bench.claim.failing import Chance
 from bench.claim.routes import Route, Step
 from bench.claim.units import Finished
 from stepdown.catalog import Model
-from stepdown.ledger.port import Attempt, Outcome, Record
+from stepdown.ledger.records import Attempt, Outcome, Record
 from stepdown.savings import savings
 
 Ratio = Callable[[Model], float]

@@ -10,7 +10,7 @@ from bench.expectations import Row, read_rows
 from stepdown.catalog import Catalog
 from stepdown.expectations import default
 from stepdown.ledger.imports import read_metrics
-from stepdown.ledger.port import Expectation
+from stepdown.ledger.records import Expectation
 from stepdown.plans.gsd import GsdPlan
 from stepdown.policy import DEFAULT_POLICY
 from stepdown.units import PlanText, Tokens, Unit

@@ -11,7 +11,7 @@ from itertools import islice
 import msgspec
 
 from stepdown.ledger.memory import MemoryLedger
-from stepdown.ledger.port import Evidence, Expectation, Outcome, Record, Use
+from stepdown.ledger.records import Evidence, Expectation, Outcome, Record, Use
 from stepdown.units import Tier, Tokens
 
 _RECENT = 200

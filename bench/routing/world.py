@@ -24,7 +24,7 @@ from stepdown.decision import Context, Decision, Retry
 from stepdown.dispatch.walk import Go, Stop, Tried, Walk, tier_run
 from stepdown.dispatch.watch import Usage
 from stepdown.expectations import DEFAULTS
-from stepdown.ledger.port import Attempt, Evidence, Outcome
+from stepdown.ledger.records import Attempt, Evidence, Outcome
 from stepdown.policy import DEFAULT_POLICY, Policy
 from stepdown.preferences.schema import DynamicRouting, ModelChoice, Preferences
 from stepdown.routing import NOTHING_KNOWN, Router

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from stepdown.budget import Pace, pace, window_start
 from stepdown.catalog import Catalog
 from stepdown.decision import Context, Meter
-from stepdown.ledger.port import Cap, Ledger, PlanMeter
+from stepdown.ledger.port import Ledger
+from stepdown.ledger.records import Cap, PlanMeter
 from stepdown.money import dollars
 from stepdown.preferences.schema import Budget, Preferences
 from stepdown.savings import Savings, learned_costs, savings_by_run

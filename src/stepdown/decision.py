@@ -8,7 +8,7 @@ import msgspec
 from stepdown.units import Phase, Tier, Tokens
 
 if TYPE_CHECKING:
-    from stepdown.ledger.port import Evidence, Expectation
+    from stepdown.ledger.records import Evidence, Expectation
     from stepdown.preferences.schema import ModelChoice
 
 

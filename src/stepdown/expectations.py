@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from stepdown.catalog.records import Model
-from stepdown.ledger.port import Expectation
+from stepdown.ledger.records import Expectation
 from stepdown.policy import Policy
 from stepdown.units import Phase, Tier, Tokens, type_defaults
 

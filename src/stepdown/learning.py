@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from stepdown.ledger.port import Evidence
+from stepdown.ledger.records import Evidence
 from stepdown.policy import Policy
 from stepdown.units import Tier
 

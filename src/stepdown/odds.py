@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from stepdown.learning import Experience, unit_type_of
-from stepdown.ledger.port import Evidence
+from stepdown.ledger.records import Evidence
 from stepdown.policy import Policy
 from stepdown.units import TIERS, Tier, type_defaults
 

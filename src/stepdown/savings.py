@@ -14,7 +14,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from stepdown.catalog import Model
-    from stepdown.ledger.port import Account, Expectation, Outcome, Record
+    from stepdown.ledger.records import Account, Expectation, Outcome, Record
 
 
 class Savings(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from stepdown.dispatch.loop import run_hooks, run_plan
 from stepdown.dispatch.resume import end_left_behind, settle_left_behind
 from stepdown.errors import BudgetError, BusyError, PlanError
 from stepdown.ledger import Attempt, Outcome
-from stepdown.ledger.port import Use
+from stepdown.ledger.records import Use
 from stepdown.ledger.sqlite import SqliteLedger
 from stepdown.plans import GsdPlan
 from stepdown.practice.agent import PracticeAgent

@@ -11,7 +11,7 @@ from raw_provider import RawProvider, answers, whole
 from stepdown.gateway.desk import Pinned
 from stepdown.gateway.memory import REMEMBERED, Held, Key, Memory
 from stepdown.gateway.protocols import WIRES
-from stepdown.ledger.port import Attempt, Block, Outcome
+from stepdown.ledger.records import Attempt, Block, Outcome
 from stepdown.practice.faults import Fault
 from stepdown.practice.provider import PracticeProvider
 

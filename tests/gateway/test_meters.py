@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from stepdown.gateway.meters import plan_meters
 from stepdown.ledger.memory import MemoryLedger
-from stepdown.ledger.port import PlanMeter
+from stepdown.ledger.records import PlanMeter
 
 NOW = 1_790_000_000.0
 UNIFIED = "anthropic-ratelimit-unified-"

@@ -26,7 +26,8 @@ from stepdown.gateway.guard import Guard
 from stepdown.gateway.recorder import Recorder
 from stepdown.gateway.server import Server
 from stepdown.gateway.world import World
-from stepdown.ledger.port import Ledger, Record
+from stepdown.ledger.port import Ledger
+from stepdown.ledger.records import Record
 from stepdown.ledger.sqlite import SqliteLedger
 from stepdown.preferences import Preferences, load_preferences
 from stepdown.units import Tokens

@@ -9,7 +9,7 @@ from pathlib import Path
 from stepdown.agents.port import Event, Finished, Job, Step, Used
 from stepdown.decision import Decision
 from stepdown.ledger import Outcome
-from stepdown.ledger.port import Use
+from stepdown.ledger.records import Use
 from stepdown.plans import GsdPlan
 from stepdown.units import Tokens, Unit
 

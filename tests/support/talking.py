@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway_house import KEY, OPUS, Answered, House
 
-from stepdown.ledger.port import Record
+from stepdown.ledger.records import Record
 from stepdown.practice.provider import PracticeProvider
 
 FILL = "The library of this project is described at length here. " * 700

@@ -8,7 +8,7 @@ from stepdown.cli.receipts import reason, shown
 from stepdown.cli.screen import say
 from stepdown.decision import Decision
 from stepdown.dispatch.trial import Done
-from stepdown.ledger.port import Outcome, Use
+from stepdown.ledger.records import Outcome, Use
 from stepdown.money import dollars
 from stepdown.units import Unit
 

@@ -10,7 +10,8 @@ from stepdown.cli.arguments import TREE, project_at
 from stepdown.cli.screen import say
 from stepdown.context import build_context
 from stepdown.ledger import open_ledger
-from stepdown.ledger.port import GATEWAY, Record
+from stepdown.ledger.port import GATEWAY
+from stepdown.ledger.records import Record
 from stepdown.ledger.rules import RATINGS
 from stepdown.preferences import load_preferences
 from stepdown.rating import below, consequence, rating_of, start_of

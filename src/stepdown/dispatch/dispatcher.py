@@ -30,7 +30,8 @@ from stepdown.dispatch.walk import Go, Stop, Tried, Walk, tier_run
 from stepdown.dispatch.watch import Usage, Watch, limits_for
 from stepdown.dispatch.worktree import Snapshot, open_tree
 from stepdown.errors import BudgetError, LedgerError, PlanError, WorkTreeError
-from stepdown.ledger.port import Block, Ledger, Outcome
+from stepdown.ledger.port import Ledger
+from stepdown.ledger.records import Block, Outcome
 from stepdown.plans.memory import MemoryPlan
 from stepdown.plans.source import PlanSource
 from stepdown.routing import Router

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from stepdown.dispatch.trial import Trial
-from stepdown.ledger.port import Attempt, Evidence, Outcome
+from stepdown.ledger.records import Attempt, Evidence, Outcome
 from stepdown.units import Unit
 
 

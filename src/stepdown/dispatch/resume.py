@@ -12,7 +12,8 @@ import msgspec
 
 from stepdown.dispatch.dispatcher import Dispatcher
 from stepdown.dispatch.records import base_name
-from stepdown.ledger.port import GATEWAY, Outcome, Record, Use
+from stepdown.ledger.port import GATEWAY
+from stepdown.ledger.records import Outcome, Record, Use
 from stepdown.plans.source import pending
 from stepdown.units import Tokens, Unit
 

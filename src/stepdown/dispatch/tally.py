@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from stepdown.agents.port import Event, Finished, Started, Step, Used
 from stepdown.catalog import Model
-from stepdown.ledger.port import Outcome, Use
+from stepdown.ledger.records import Outcome, Use
 from stepdown.units import Tokens
 
 

@@ -13,7 +13,7 @@ from stepdown.dispatch.verify import Verdict
 from stepdown.dispatch.walk import Go
 from stepdown.dispatch.watch import Watch
 from stepdown.dispatch.worktree import Snapshot
-from stepdown.ledger.port import Outcome, Use
+from stepdown.ledger.records import Outcome, Use
 from stepdown.units import Tier, Unit
 
 

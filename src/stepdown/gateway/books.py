@@ -15,7 +15,8 @@ from stepdown.gateway.hops import Hop, printable
 from stepdown.gateway.meters import plan_meters
 from stepdown.gateway.passed import Passed
 from stepdown.gateway.recorder import Recorder
-from stepdown.ledger.port import Attempt, Block, Ledger, PlanMeter
+from stepdown.ledger.port import Ledger
+from stepdown.ledger.records import Attempt, Block, PlanMeter
 from stepdown.ledger.rules import LAST_SECOND
 from stepdown.policy import Policy
 from stepdown.units import Tokens, Unit

@@ -4,7 +4,8 @@ from typing import Final
 
 import msgspec
 
-from stepdown.ledger.port import Attempt, Ledger, NotRunningError, Outcome, Use
+from stepdown.ledger.port import Ledger, NotRunningError
+from stepdown.ledger.records import Attempt, Outcome, Use
 from stepdown.ledger.rules import accepted_use
 from stepdown.units import Tokens
 

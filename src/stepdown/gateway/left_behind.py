@@ -4,7 +4,8 @@ import contextlib
 import os
 from pathlib import Path
 
-from stepdown.ledger.port import GATEWAY, Ledger, Outcome, Record
+from stepdown.ledger.port import GATEWAY, Ledger
+from stepdown.ledger.records import Outcome, Record
 
 
 def name_of_run() -> str:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from stepdown.ledger.port import PlanMeter
+from stepdown.ledger.records import PlanMeter
 
 _ANTHROPIC: Final = {"5h": "5h", "7d": "week"}
 _CODEX: Final = ("primary", "secondary")

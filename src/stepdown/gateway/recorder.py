@@ -27,7 +27,8 @@ from stepdown.gateway.published import Published
 from stepdown.gateway.rounds import Job, Round, Word
 from stepdown.gateway.writer import Name, Writer, keep_newest, log
 from stepdown.ledger.open import home
-from stepdown.ledger.port import GATEWAY, Attempt, Conversation, Ledger
+from stepdown.ledger.port import GATEWAY, Ledger
+from stepdown.ledger.records import Attempt, Conversation
 from stepdown.ledger.rules import LAST_SECOND, accepted_attempt, accepted_conversations
 from stepdown.preferences import Preferences
 from stepdown.units import Tokens

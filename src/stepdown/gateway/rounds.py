@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from stepdown.gateway.entry import Entry
 from stepdown.gateway.published import Project
 from stepdown.gateway.writer import Name
-from stepdown.ledger.port import Conversation, Ledger
+from stepdown.ledger.port import Ledger
+from stepdown.ledger.records import Conversation
 
 Word = Callable[[Ledger], object]
 """Something to be said to the ledger."""

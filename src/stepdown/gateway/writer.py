@@ -12,7 +12,8 @@ from stepdown.errors import LedgerError
 from stepdown.gateway.entry import Entry, put
 from stepdown.gateway.journal import Journal
 from stepdown.gateway.left_behind import settle_left_behind
-from stepdown.ledger.port import Conversation, Ledger
+from stepdown.ledger.port import Ledger
+from stepdown.ledger.records import Conversation
 from stepdown.ledger.rules import CONVERSATION_SECONDS
 
 KEPT: Final = 5_000

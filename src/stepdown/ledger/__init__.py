@@ -4,7 +4,8 @@
 """
 
 from stepdown.ledger.open import ledger_location, open_ledger
-from stepdown.ledger.port import (
+from stepdown.ledger.port import Ledger
+from stepdown.ledger.records import (
     Account,
     Attempt,
     Block,
@@ -12,7 +13,6 @@ from stepdown.ledger.port import (
     Conversation,
     Evidence,
     Expectation,
-    Ledger,
     Line,
     Outcome,
     PlanMeter,

@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from stepdown.ledger.port import Account, Record
+from stepdown.ledger.records import Account, Record
 from stepdown.ledger.rules import SECONDS_PER_DAY, clean, day_name, day_of
 from stepdown.units import Tier
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Final
 
-from stepdown.ledger.port import Attempt, Cap, NotRunningError, Outcome, Record, Spent, Use
+from stepdown.ledger.port import NotRunningError
+from stepdown.ledger.records import Attempt, Cap, Outcome, Record, Spent, Use
 from stepdown.ledger.rows import (
     ACCOUNT,
     ATTEMPT,

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from stepdown.ledger.port import Conversation
+from stepdown.ledger.records import Conversation
 from stepdown.ledger.rules import CONVERSATION_SECONDS, CONVERSATIONS
 
 _PUT: Final = (

@@ -7,7 +7,7 @@ from contextlib import closing
 from itertools import chain, islice
 from typing import Final
 
-from stepdown.ledger.port import Evidence, Rating
+from stepdown.ledger.records import Evidence, Rating
 from stepdown.ledger.rows import (
     EVIDENCE,
     FORGOTTEN,

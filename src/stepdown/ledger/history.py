@@ -17,7 +17,8 @@ import msgspec
 
 from stepdown.errors import LedgerError
 from stepdown.ledger.gsd_json import LARGEST_COUNT, SOURCE, VERSION, is_count, moment, read_document, word
-from stepdown.ledger.port import Evidence, Ledger, Rating
+from stepdown.ledger.port import Ledger
+from stepdown.ledger.records import Evidence, Rating
 from stepdown.policy import DEFAULT_POLICY
 from stepdown.units import TIERS, Tier
 from stepdown.whole import write_whole

@@ -9,7 +9,8 @@ import msgspec
 from stepdown.errors import LedgerError
 from stepdown.ledger.gsd_json import SOURCE, is_amount, is_count, read_document, word
 from stepdown.ledger.history import FILE, History, read_routing_history, take_over
-from stepdown.ledger.port import Attempt, Ledger, Outcome
+from stepdown.ledger.port import Ledger
+from stepdown.ledger.records import Attempt, Outcome
 from stepdown.ledger.rules import LAST_SECOND
 from stepdown.units import TIERS, Tokens
 

@@ -9,7 +9,8 @@ import msgspec
 
 from stepdown.errors import LedgerError
 from stepdown.ledger import accounts, units
-from stepdown.ledger.port import (
+from stepdown.ledger.port import NotRunningError
+from stepdown.ledger.records import (
     Account,
     Attempt,
     Block,
@@ -18,7 +19,6 @@ from stepdown.ledger.port import (
     Evidence,
     Expectation,
     Line,
-    NotRunningError,
     Outcome,
     PlanMeter,
     Rating,

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from stepdown.ledger.port import Attempt, Evidence, Line, Outcome, Rating, Record, Use
+from stepdown.ledger.records import Attempt, Evidence, Line, Outcome, Rating, Record, Use
 from stepdown.ledger.rules import Forgotten
 from stepdown.units import Tier, Tokens
 

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from stepdown.errors import BudgetError, LedgerError
-from stepdown.ledger.port import Attempt, Block, Cap, Conversation, Evidence, Outcome, PlanMeter, Rating, Record, Use
+from stepdown.ledger.records import Attempt, Block, Cap, Conversation, Evidence, Outcome, PlanMeter, Rating, Record, Use
 from stepdown.money import dollars
 from stepdown.units import Tier, Tokens
 

@@ -11,7 +11,7 @@ from typing import Self
 from stepdown.errors import LedgerError
 from stepdown.ledger import accounts, attempts, conversations, evidence, units
 from stepdown.ledger.database import Database, roll_back
-from stepdown.ledger.port import (
+from stepdown.ledger.records import (
     Account,
     Attempt,
     Block,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from stepdown.ledger.port import Record
+from stepdown.ledger.records import Record
 from stepdown.ledger.rows import ATTEMPT, OUTCOME, USE, record_of
 from stepdown.ledger.rules import clean
 

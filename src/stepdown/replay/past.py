@@ -10,7 +10,7 @@ import msgspec
 
 from stepdown.classify import classify
 from stepdown.decision import Classification, Context
-from stepdown.ledger.port import Evidence, Expectation, Record
+from stepdown.ledger.records import Evidence, Expectation, Record
 from stepdown.policy import Policy
 from stepdown.replay.recorded import Recorded, recorded
 from stepdown.savings import runs

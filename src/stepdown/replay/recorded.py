@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from stepdown.decision import Classification
-from stepdown.ledger.port import Attempt
+from stepdown.ledger.records import Attempt
 from stepdown.signals import Signals
 from stepdown.units import KNOWN_TYPES, Phase, Unit, type_defaults
 

@@ -11,7 +11,7 @@ from typing import Final
 from stepdown.catalog import Catalog
 from stepdown.expectations import Expectations
 from stepdown.learning import Experience, unit_type_of
-from stepdown.ledger.port import Evidence, Expectation, Record
+from stepdown.ledger.records import Evidence, Expectation, Record
 from stepdown.odds import Odds
 from stepdown.policy import Policy
 from stepdown.replay.past import Pass, Past, Try

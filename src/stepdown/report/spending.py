@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from stepdown.ledger.port import Ledger, Outcome, Record
+from stepdown.ledger.port import Ledger
+from stepdown.ledger.records import Outcome, Record
 from stepdown.money import count, dollars, share
 from stepdown.report.tables import Column, clip, one_line, styled, table, text_width
 from stepdown.savings import Savings, runs, savings, stepped_up, succeeded

@@ -23,7 +23,7 @@ from typing import Final
 
 from stepdown.errors import LedgerError
 from stepdown.ledger.imports import Metrics, read_metrics
-from stepdown.ledger.port import Attempt, Outcome
+from stepdown.ledger.records import Attempt, Outcome
 from stepdown.sessions.opened import POLICY, Answer, Asked, Opened, Tally
 from stepdown.sessions.pi import session_files, tilde
 from stepdown.sessions.pi_entries import Entries, Setting

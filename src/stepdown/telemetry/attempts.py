@@ -9,7 +9,7 @@ from stepdown.agents.port import Step
 from stepdown.catalog import Catalog, Model
 from stepdown.decision import Decision
 from stepdown.dispatch.trial import Watcher
-from stepdown.ledger.port import Outcome, Use
+from stepdown.ledger.records import Outcome, Use
 from stepdown.telemetry.tracing import Attributes, Tracing, nanoseconds, of_costs, of_model, of_tokens, parent
 from stepdown.units import Unit
 
