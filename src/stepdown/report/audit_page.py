@@ -1,23 +1,19 @@
 """An audit as one self-contained HTML page: no script, no font, no request. Words are the template's."""
 
 import datetime as dt
-import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from stepdown.audit.records import Audit, Check, Line, Projection, Window
-from stepdown.money import count, dollars, share
-from stepdown.report import charts
+from stepdown.report import charts, pages
 from stepdown.report.periods import Offsets, Span, between, date, local, span
-from stepdown.report.tables import one_line
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from markupsafe import Markup
 
 SHOWN: Final = 8
 """Lines of a table before the rest goes behind "more"."""
@@ -105,7 +101,7 @@ def _period(audit: Audit) -> str:
 def _limits(audit: Audit) -> Iterable[str]:
     """What the audit is limited to: ``project shop``, ``since 2026-11-01``."""
     if audit.project:
-        yield audit.project if audit.anonymous else f"project {_tail(audit.project)}"
+        yield audit.project if audit.anonymous else f"project {pages.tail(audit.project)}"
     if audit.since:
         yield f"since {audit.since}"
 
@@ -159,91 +155,29 @@ def _sum(amounts: Iterable[float | None]) -> float | None:
     return None if None in known else sum(amount for amount in known if amount is not None)
 
 
-# ------------------------------------------------------------------------------------------------------------- numbers
-
-
 @cache
 def _environment() -> "Environment":
-    # Imported here: commands that draw no page must not wait for it.
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
-    from markupsafe import Markup  # noqa: PLC0415
+    made = pages.environment()
+    formats: dict[str, Any] = made.globals
+    usd, number = formats["usd"], formats["number"]
 
-    def harmless(value: object) -> object:
-        return one_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    def number(value: float | None, text: str) -> Markup:
-        """A number as people read it, with the exact one beside it."""
-        return Markup('<span class="n" data-value="{}">{}</span>').format(msgspec.json.encode(value).decode(), text)
-
-    environment = Environment(
-        loader=PackageLoader("stepdown.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=harmless,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(_formats(number), some=_some, tail=_tail, spent_known=_spent_known, money=_estimate)
-    return environment
-
-
-def _formats(number: "Callable[[float | None, str], Markup]") -> "dict[str, Callable[..., Markup]]":
-    """How the template writes numbers."""
-
-    def usd(amount: float | None, *, told: bool = False) -> "Markup":
-        """Dollars: ours are estimated, an agent's own are told."""
-        return number(amount, dollars(amount, estimated=not told and amount is not None))
-
-    def spent(line: Line) -> "Markup":
+    def spent(line: Line) -> object:
         return usd(line.usd if _spent_known(line) else None)
 
-    def whole(value: int) -> "Markup":
-        return number(value, f"{value:,}")
-
-    def tokens(value: int) -> "Markup":
-        return number(value, count(value))
-
-    def percent(part: float, of: float) -> "Markup":
-        return number(part / of if of > 0 else None, share(part, of) or "unknown")
-
-    def size(value: int) -> "Markup":
-        return number(value, _bytes(value))
-
-    def apart(check: Check) -> "Markup":
+    def apart(check: Check) -> object:
         """How far our tokens are from an agent's own."""
         theirs, ours = check.theirs.total, check.ours.total
         if not theirs:
             return number(None, "it counted none")
         return number((ours - theirs) / theirs, _told_apart((ours - theirs) / theirs))
 
-    formats = (usd, spent, whole, tokens, percent, size, apart, number)
-    return {one.__name__: one for one in formats}
-
-
-def _estimate(amount: float) -> str:
-    return dollars(amount, estimated=True)
+    formats.update(spent=spent, apart=apart, spent_known=_spent_known)
+    return made
 
 
 def _spent_known(line: Line) -> bool:
     """Whether anything of it has a price."""
     return line.usd > 0 or line.unknown < line.requests or not line.requests
-
-
-def _bytes(value: int) -> str:
-    for size, letter in ((1e9, "GB"), (1e6, "MB"), (1e3, "KB")):
-        if value >= size * 0.9995:
-            return f"{value / size:,.1f} {letter}"
-    return f"{value} bytes"
-
-
-def _some(number: int, word: str) -> str:
-    """``requests``, or ``request`` for one."""
-    return word if number == 1 else f"{word}s"
-
-
-def _tail(path: str) -> str:
-    """The last part of a path, which people know a project by."""
-    return next((part for part in reversed(re.split(r"[/\\]", path)) if part), path)
 
 
 def _told_apart(apart: float) -> str:
