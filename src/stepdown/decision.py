@@ -215,6 +215,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     would: "Decision | None" = None
 
     @property
+    def shown(self) -> "Decision":
+        """The one to show: with routing off, what it would have decided."""
+        return self.would or self
+
+    @property
     def ref(self) -> str:
         """The chosen model, provider-qualified; the bare id where its provider is unknown."""
         return f"{self.provider}/{self.model}" if self.provider else self.model

@@ -8,7 +8,7 @@ import msgspec
 
 from stepdown.agents.claude_settings import configured_model
 from stepdown.cli.arguments import TREE, directory
-from stepdown.cli.receipts import as_json, candidate_json, receipt, shown
+from stepdown.cli.receipts import as_json, candidate_json, receipt
 from stepdown.cli.screen import complain, print_json, say
 from stepdown.cli.workspace import read_preferences
 from stepdown.context import build_context
@@ -72,7 +72,7 @@ def command(
     decision = router.decide(unit, context)
     turns = flips(router, unit, context)
     if json_:
-        considered = [candidate_json(candidate) for candidate in shown(decision).candidates]
+        considered = [candidate_json(candidate) for candidate in decision.shown.candidates]
         answer = {**as_json(unit, decision), "candidates": considered, "flips": list(turns)}
         print_json(answer)
     else:

@@ -10,7 +10,7 @@ import msgspec
 from stepdown.agents import AGENTS, open_agent
 from stepdown.agents.claude_settings import configured_model
 from stepdown.cli.arguments import TREE
-from stepdown.cli.receipts import as_json, reason, shown
+from stepdown.cli.receipts import as_json, reason
 from stepdown.cli.screen import print_json, print_table, say
 from stepdown.cli.workspace import Workspace, open_workspace
 from stepdown.context import build_context
@@ -88,7 +88,7 @@ _ASIDE = re.compile(r" \([^()]*\)|; that is the tier of \S+, the ceiling")
 
 
 def _row(unit: Unit, decision: Decision) -> tuple[str, ...]:
-    seen = shown(decision)
+    seen = decision.shown
     why = _ASIDE.sub("", decision.refused or reason(decision).removeprefix("off: "))
     return (
         ("✓ " if unit.done else "") + seen.tier.badge,
@@ -103,7 +103,7 @@ def _row(unit: Unit, decision: Decision) -> tuple[str, ...]:
 
 def _summary(workspace: Workspace, listed: list[tuple[Unit, Decision]], *, everything: bool) -> list[str]:
     """What it comes to, and what to do next."""
-    decisions = [shown(decision) for _, decision in listed]
+    decisions = [decision.shown for _, decision in listed]
     down = sum(decision.downgraded for decision in decisions)
     known = [d for d in decisions if d.expected_cost is not None and d.ceiling_cost is not None]
     cost = sum(d.expected_cost or 0.0 for d in known)

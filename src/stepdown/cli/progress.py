@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from stepdown.agents.port import Step
-from stepdown.cli.receipts import reason, shown
+from stepdown.cli.receipts import reason
 from stepdown.cli.screen import say
 from stepdown.decision import Decision
 from stepdown.dispatch.trial import Done
@@ -23,7 +23,7 @@ _CAUSES: Final = {
 def heading(unit: Unit, decision: Decision, position: str = "") -> tuple[str, str]:
     """The two lines that open a unit on the screen: badge, model, unit; and why."""
     model = decision.model or "the agent's own model"
-    head = f"{position}{shown(decision).tier.badge} {model}  {unit.type} {unit.id}".rstrip()
+    head = f"{position}{decision.shown.tier.badge} {model}  {unit.type} {unit.id}".rstrip()
     return f"{head}: {unit.title}" if unit.title else head, f"{' ' * len(position)}    {reason(decision)}"
 
 

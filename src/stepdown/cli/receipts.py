@@ -7,11 +7,6 @@ from stepdown.money import dollars
 from stepdown.units import Unit
 
 
-def shown(decision: Decision) -> Decision:
-    """The decision to show: with routing off, what it would have chosen."""
-    return decision.would or decision
-
-
 def reason(decision: Decision) -> str:
     """The reason, marked where routing is off."""
     return f"off: {decision.would.reason}" if decision.would else decision.reason
@@ -19,7 +14,7 @@ def reason(decision: Decision) -> str:
 
 def as_json(unit: Unit, decision: Decision) -> dict[str, object]:
     """One entry of ``stepdown plan --json``. Costs are US dollars, estimated; null is unknown."""
-    seen = shown(decision)
+    seen = decision.shown
     return {
         "type": unit.type,
         "id": unit.id,
@@ -71,7 +66,7 @@ def provenance(cost: float | None) -> str:
 
 def receipt(unit: Unit, decision: Decision, flips: tuple[str, ...]) -> Iterator[str]:
     """A receipt anyone can read, line by line."""
-    seen = shown(decision)
+    seen = decision.shown
     yield f"{seen.tier.badge} {seen.model or 'no model'}" + (f"  ({seen.provider})" if seen.provider else "")
     yield f"  unit      {unit.type} {unit.id}".rstrip() + (f": {unit.title}" if unit.title else "")
     for number, step in enumerate(seen.steps):

@@ -8,18 +8,13 @@ from typing import Any, Final
 import click
 import msgspec
 
-from stepdown.catalog import Catalog
 from stepdown.cli.arguments import TREE, project_at
-from stepdown.cli.receipts import as_json, candidate_json, shown
+from stepdown.cli.receipts import as_json, candidate_json
 from stepdown.cli.screen import print_json, say
 from stepdown.decision import Candidate, Decision
-from stepdown.errors import PlanError, StepdownError
-from stepdown.ledger import Attempt, Ledger, Outcome, Rating, Record, open_ledger
+from stepdown.ledger import Record, open_ledger
 from stepdown.money import count, dollars
-from stepdown.plans import GsdPlan
-from stepdown.preferences import Preferences, load_preferences
-from stepdown.recorded import attempts_at
-from stepdown.savings import Savings, learned_costs, savings
+from stepdown.report.story import Story, change, cost_line, ended, gather, plan_says
 from stepdown.units import Unit
 
 _CANDIDATES: Final = 5
@@ -36,111 +31,28 @@ def command(*, unit: tuple[str, ...], project: Path, json_: bool) -> None:
     with open_ledger(create=False) as ledger:
         story = gather(ledger, name, " ".join(unit))
     if json_:
-        print_json(story.as_json())
+        print_json(story_json(story))
     else:
         say(*lines(story))
 
 
-class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is to tell.
-
-    Attributes:
-        attempts: the oldest first; at least one.
-        decisions: of each attempt; None where it recorded none, or one that cannot be read any more.
-        rating: the one that holds.
-        planned: the unit as the plan has it now; None where it has not.
-        saved: what was spent on the unit, and what the ceiling would have cost.
-    """
-
-    attempts: Sequence[Record]
-    decisions: Sequence[Decision | None]
-    rating: Rating | None
-    planned: Unit | None
-    saved: Savings
-
-    @property
-    def last(self) -> Attempt:
-        """The newest attempt: the unit by its newest title."""
-        return self.attempts[-1].attempt
-
-    @property
-    def unit(self) -> Unit:
-        """The unit."""
-        return self.planned or Unit(self.last.unit_type, self.last.unit_id, self.last.title)
-
-    @property
-    def spent_usd(self) -> float | None:
-        """US dollars of all attempts; None where one is unknown or still running."""
-        costs = [None if record.outcome is None else record.outcome.cost_usd for record in self.attempts]
-        known = [cost for cost in costs if cost is not None]
-        return sum(known) if len(known) == len(costs) else None
-
-    @property
-    def ceiling_usd(self) -> float | None:
-        """US dollars that the ceiling would have cost for it, estimated; None where that cannot be known."""
-        whole = self.saved.runs and not self.saved.unknown and not self.saved.running and self.last.ceiling
-        return self.saved.counterfactual_usd if whole else None
-
-    def as_json(self) -> dict[str, Any]:
-        """Money in US dollars, times in seconds since the epoch; null is unknown."""
-        return {
-            "project": self.last.project,
-            "type": self.last.unit_type,
-            "id": self.last.unit_id,
-            "title": self.unit.title,
-            "planned": None if self.planned is None else {"done": self.planned.done, "waits": list(self.planned.waits)},
-            "attempts": [
-                _attempt_json(record, decision, self.unit)
-                for record, decision in zip(self.attempts, self.decisions, strict=True)
-            ],
-            "rating": None if self.rating is None else {"word": self.rating.word, "at": self.rating.at},
-            "spent_usd": self.spent_usd,
-            "ceiling_usd": self.ceiling_usd,
-            "savings": msgspec.to_builtins(self.saved) | {"net_usd": self.saved.net_usd, "provenance": "estimated"},
-        }
-
-
-def gather(ledger: Ledger, project: str, name: str) -> Story:
-    """Everything the ledger and the plan know of the unit called `name`.
-
-    Raises:
-        UsageError: the ledger knows none, or several.
-    """
-    attempts = attempts_at(ledger, project, name)
-    first = attempts[0].attempt
-    key = (first.unit_type, first.unit_id)
-    return Story(
-        attempts=attempts,
-        decisions=[_decision(record.attempt) for record in attempts],
-        rating=next((one for one in ledger.ratings(project) if (one.unit_type, one.unit_id) == key), None),
-        planned=_planned(Path(project), key),
-        saved=savings(attempts, learned=_learned(ledger, Path(project))),
-    )
-
-
-def _learned(ledger: Ledger, project: Path) -> dict[tuple[str, str], float]:
-    """What the ceilings are known to need, US dollars, as `stepdown report` has it."""
-    try:
-        preferences = load_preferences(project)
-    except StepdownError:
-        preferences = Preferences()
-    catalog = Catalog.load(preferences.catalog)
-    return learned_costs(ledger.expectations(), catalog.resolve, preferences.policy.expectation_minimum)
-
-
-def _decision(attempt: Attempt) -> Decision | None:
-    """The receipt; written by another version, or imported from elsewhere, it may be unreadable."""
-    try:
-        return msgspec.json.decode(attempt.decision, type=Decision) if attempt.decision else None
-    except msgspec.DecodeError:
-        return None
-
-
-def _planned(project: Path, key: tuple[str, str]) -> Unit | None:
-    try:
-        return next((unit for unit in GsdPlan.open(project).units() if (unit.type, unit.id) == key), None)
-    except PlanError:
-        return None
+def story_json(story: Story) -> dict[str, Any]:
+    """Money in US dollars, times in seconds since the epoch; null is unknown."""
+    return {
+        "project": story.last.project,
+        "type": story.last.unit_type,
+        "id": story.last.unit_id,
+        "title": story.unit.title,
+        "planned": None if story.planned is None else {"done": story.planned.done, "waits": list(story.planned.waits)},
+        "attempts": [
+            _attempt_json(record, decision, story.unit)
+            for record, decision in zip(story.attempts, story.decisions, strict=True)
+        ],
+        "rating": None if story.rating is None else {"word": story.rating.word, "at": story.rating.at},
+        "spent_usd": story.spent_usd,
+        "ceiling_usd": story.ceiling_usd,
+        "savings": msgspec.to_builtins(story.saved) | {"net_usd": story.saved.net_usd, "provenance": "estimated"},
+    }
 
 
 def _attempt_json(record: Record, decision: Decision | None, unit: Unit) -> dict[str, Any]:
@@ -166,8 +78,8 @@ def _attempt_json(record: Record, decision: Decision | None, unit: Unit) -> dict
         else as_json(unit, decision)
         | {
             "confidence": decision.classification.confidence,
-            "steps": list(shown(decision).steps),
-            "candidates": [candidate_json(candidate) for candidate in shown(decision).candidates],
+            "steps": list(decision.shown.steps),
+            "candidates": [candidate_json(candidate) for candidate in decision.shown.candidates],
         },
     }
 
@@ -176,7 +88,7 @@ def lines(story: Story) -> Iterator[str]:
     """The story for a terminal."""
     unit = story.unit
     yield f"{unit.type} {unit.id}".rstrip() + (f": {unit.title}" if unit.title else "")
-    yield f"  plan      {_plan_says(story.planned)}"
+    yield f"  plan      {plan_says(story.planned)}"
     told: tuple[str, ...] = ()
     for record, decision in zip(story.attempts, story.decisions, strict=True):
         # Attempts after a run's first say themselves what they change, and a run that decides the same says nothing new.
@@ -186,13 +98,7 @@ def lines(story: Story) -> Iterator[str]:
         yield from _attempt(record, decision)
     if story.rating is not None:
         yield f"  rated     {story.rating.word}, {_moment(story.rating.at)}"
-    yield f"  cost      {_cost(story)}"
-
-
-def _plan_says(planned: Unit | None) -> str:
-    if planned is None:
-        return "does not list it now"
-    return "done" if planned.done else f"waits for {', '.join(planned.waits)}" if planned.waits else "pending"
+    yield f"  cost      {cost_line(story)}"
 
 
 def _gist(record: Record, decision: Decision | None) -> tuple[str, ...]:
@@ -206,7 +112,7 @@ def _decided(record: Record, decision: Decision | None) -> Iterator[str]:
         known = record.attempt.reason or f"not recorded ({record.source})"
         yield f"  because   {known}" + ("; its receipt cannot be read by this version" if record.attempt.decision else "")
         return
-    seen = shown(decision)
+    seen = decision.shown
     nature = seen.classification
     yield f"  taken for {nature.tier} (confidence {nature.confidence:.1f}): {nature.reason}"
     signals = [f"{name.replace('_', ' ')} {_value(value)}" for name, value in nature.signals.items() if name != _SOURCES]
@@ -257,59 +163,18 @@ def _attempt(record: Record, decision: Decision | None) -> Iterator[str]:
     agent = f" by {attempt.agent}" if attempt.agent else ""
     yield f"  {attempt.number:<3} {badge}{attempt.model or 'model unknown'}{agent}, {cause}, {_moment(attempt.started)}"
     if record.source == "run" and attempt.cause != "first":
-        yield f"      because {_change(attempt, decision)}"
+        yield f"      because {change(attempt, decision)}"
     if outcome is None:
         so_far = record.so_far
-        used = f"{so_far.requests} requests, {count(so_far.tokens.total)} tokens, {dollars(so_far.cost_usd)} so far"
-        yield f"      has not ended: it runs, or its process died; {used}, {dollars(attempt.reserved_usd)} reserved"
+        so_far_used = f"{so_far.requests} requests, {count(so_far.tokens.total)} tokens, {dollars(so_far.cost_usd)} so far"
+        yield f"      has not ended: it runs, or its process died; {so_far_used}, {dollars(attempt.reserved_usd)} reserved"
         return
-    yield f"      {_ended(outcome)}"
-    yield f"      {', '.join(_used(attempt, outcome))}"
+    yield f"      {ended(outcome)}"
+    yield f"      {', '.join(used(attempt, outcome))}"
     said = {outcome.message, f"{outcome.failure}: {outcome.message}"}
     yield from (f"      - {line}" for line in outcome.evidence if line not in said)
     if outcome.kept:
         yield f"      its work is kept: git diff {outcome.kept}^ {outcome.kept}"
-
-
-def _change(attempt: Attempt, decision: Decision | None) -> str:
-    """Why a later attempt ran where it did; the classification, which is the first one's, stands above already."""
-    if decision is None:
-        return attempt.reason or "its receipt cannot be read"
-    seen = shown(decision)
-    return "; ".join(step for step in seen.steps if step != seen.classification.reason) or seen.reason
-
-
-def _ended(outcome: Outcome) -> str:
-    if outcome.failure is not None:
-        return f"FAILED ({outcome.failure})" + (f": {outcome.message}" if outcome.message else "")
-    return {True: "done, verified", False: "done, although a check failed", None: "done, unverified"}[outcome.verified]
-
-
-def _used(attempt: Attempt, outcome: Outcome) -> Iterator[str]:
-    """What the attempt took: time, requests, tokens, money, as far as each is known."""
-    yield f"{max(0.0, outcome.finished - attempt.started):.1f} s"
-    if outcome.requests is not None:
-        yield f"{outcome.requests} request{'' if outcome.requests == 1 else 's'}"
-    if outcome.tokens is not None:
-        cached = outcome.tokens.cache_read
-        yield f"{count(outcome.tokens.total)} tokens" + (f" ({count(cached)} from the cache)" if cached else "")
-    yield "cost unknown" if outcome.cost_usd is None else f"{dollars(outcome.cost_usd)} {outcome.cost_source}"
-    if attempt.downgraded and outcome.ceiling_cost_usd is not None:
-        yield f"at the ceiling {dollars(outcome.ceiling_cost_usd, estimated=True)}"
-
-
-def _cost(story: Story) -> str:
-    number = len(story.attempts)
-    spent = f"{dollars(story.spent_usd)} for {number} attempt{'' if number == 1 else 's'}"
-    saved = story.saved
-    if not saved.downgraded:
-        return spent
-    if story.ceiling_usd is None:
-        return f"{spent}; what the ceiling would have cost is not known"
-    net = dollars(abs(saved.net_usd), estimated=True)
-    lost = f", {dollars(saved.failed_usd, estimated=True)} of it lost to failed attempts" if saved.failed_usd else ""
-    verdict = f"saved {net}" if saved.net_usd >= 0 else f"cost {net} more"
-    return f"{spent}{lost}; the ceiling {dollars(story.ceiling_usd, estimated=True)}: {verdict} (estimated)"
 
 
 def _moment(seconds: float) -> str:
