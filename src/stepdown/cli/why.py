@@ -14,7 +14,7 @@ from stepdown.cli.screen import print_json, say
 from stepdown.decision import Candidate, Decision
 from stepdown.ledger import Record, open_ledger
 from stepdown.money import count, dollars
-from stepdown.report.story import Story, change, cost_line, ended, gather, plan_says
+from stepdown.report.story import Story, change, cost_line, ended, gather, plan_says, used
 from stepdown.units import Unit
 
 _CANDIDATES: Final = 5
