@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "pin": "Everything that passes the gateway on one model or tier, for a while.",
     "tail": "What passes the gateway, as it happens.",
     "status": "Budgets, what is running, what was spent lately.",
+    "statusline": "One line for Claude Code's status line; connect claude installs it.",
     "report": "What was spent, by tier, type and model, and what routing saved.",
     "simulate": "What the past would have cost under another policy, other models or other prices.",
     "why": "A unit's whole story: signals, decision, attempts, evidence, costs.",
