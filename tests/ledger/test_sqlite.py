@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from stepdown.errors import LedgerError
-from stepdown.ledger import Attempt, Conversation, Evidence, Ledger, Outcome, Rating, Use, attempts, open_ledger, units
+from stepdown.ledger import Attempt, Block, Conversation, Evidence, Ledger, Outcome, Rating, Use, attempts, open_ledger, units
 from stepdown.ledger.database import migrations
 from stepdown.ledger.sqlite import SqliteLedger
 from stepdown.units import Tier, Tokens
@@ -655,3 +655,24 @@ def test_a_reader_sees_one_state_while_others_write(file: Path) -> None:
                 assert spent.usd in {spent.attempts * 0.25, spent.attempts * 0.25 + 0.25}
             stop.set()
             done.result()
+
+
+def test_the_stamp_is_another_one_once_anybody_has_written(tmp_path: Path) -> None:
+    with SqliteLedger(tmp_path / "ledger.db") as mine, SqliteLedger(tmp_path / "ledger.db") as theirs:
+        seen = [mine.stamp()]
+        assert mine.stamp() == seen[0]
+        mine.block(Block(model="a", reason="r", until=1.0))
+        seen.append(mine.stamp())
+        theirs.block(Block(model="b", reason="r", until=1.0))
+        seen.append(mine.stamp())
+        assert mine.stamp() == seen[-1]
+        assert len(set(seen)) == 3
+
+
+def test_of_units_whose_ids_start_alike_the_failed_ones_are_found_behind_the_others(tmp_path: Path) -> None:
+    with SqliteLedger(tmp_path / "ledger.db") as ledger:
+        for unit_id, failure in (("T1", None), ("T2", None), ("T3", "quality")):
+            attempt = Attempt(project="/p", unit_type="execute-task", unit_id=unit_id, started=1.0)
+            ledger.settle(ledger.begin(attempt), Outcome(failure=failure, finished=2.0))
+        [[found]] = ledger.units("/p", id_starts="T", failed=True, limit=2)
+    assert found.attempt.unit_id == "T3"

@@ -261,6 +261,10 @@ class Twins(RuleBasedStateMachine):
         assert self.sqlite.evidence(limit=limit, with_forgotten=with_forgotten) == expected
 
     @invariant()
+    def same_projects(self) -> None:
+        assert self.sqlite.projects() == self.memory.projects()
+
+    @invariant()
     def same_expectations(self) -> None:
         assert self.sqlite.expectations() == self.memory.expectations()
 

@@ -48,6 +48,32 @@ def of_records(records: Iterable[Record], since: float, *, daily: bool) -> list[
     return sorted((_account(key, line) for key, line in sums.items()), key=order)
 
 
+def projects(connection: "sqlite3.Connection") -> list[str]:
+    """See `Ledger.projects`."""
+    # Of each project the last day alone is looked up, however many days it has.
+    query = (
+        "WITH RECURSIVE one(project) AS (SELECT min(project) FROM accounts UNION ALL "
+        "SELECT (SELECT min(project) FROM accounts WHERE project > one.project) FROM one WHERE one.project IS NOT NULL) "
+        "SELECT project, (SELECT max(day) FROM accounts WHERE project = one.project) FROM one WHERE project IS NOT NULL"
+    )
+    return _newest_first(connection.execute(query))
+
+
+def projects_of(records: Iterable[Record]) -> list[str]:
+    """The same of records."""
+    last: dict[str, str] = {}
+    for record in records:
+        if record.outcome is not None:
+            project, day = record.attempt.project, day_name(day_of(record.attempt.started))
+            last[project] = max(day, last.get(project, ""))
+    return _newest_first(last.items())
+
+
+def _newest_first(days: Iterable[tuple[str, str]]) -> list[str]:
+    by_name = sorted(days)
+    return [project for project, _ in sorted(by_name, key=lambda item: item[1], reverse=True)]
+
+
 def order(account: Account) -> tuple[str, ...]:
     """By day, then by what is added up."""
     return (account.day, account.pattern, str(account.tier or ""), account.ceiling)

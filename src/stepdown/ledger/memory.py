@@ -170,6 +170,15 @@ class MemoryLedger:
         """See `Ledger.accounts`."""
         return accounts.of_records(self._of(project), since, daily=daily)
 
+    def projects(self) -> Sequence[str]:
+        """See `Ledger.projects`."""
+        return accounts.projects_of(self._records.values())
+
+    def stamp(self) -> int:
+        """See `Ledger.stamp`."""
+        kept = (self._records, self._evidence, self._blocks, self._meters, self._conversations)
+        return hash(msgspec.json.encode([*(list(each.values()) for each in kept), self._ratings, self._forgotten]))
+
     def units(
         self,
         project: str,

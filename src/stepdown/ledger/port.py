@@ -137,6 +137,14 @@ class Ledger(Protocol):
         """
         ...
 
+    def projects(self) -> Sequence[str]:
+        """The projects with finished attempts; the one worked on last comes first, as far as days tell."""
+        ...
+
+    def stamp(self) -> int:
+        """A number that is another one once anybody has written anything, in whatever process; it costs next to nothing."""
+        ...
+
     def units(
         self,
         project: str,

@@ -142,6 +142,19 @@ class SqliteLedger:
         with self._reading() as connection:
             return accounts.read(connection, project, since, daily=daily)
 
+    def projects(self) -> Sequence[str]:
+        """See `Ledger.projects`."""
+        with self._reading() as connection:
+            return accounts.projects(connection)
+
+    def stamp(self) -> int:
+        """See `Ledger.stamp`."""
+        with self._lock, self._database.explained():
+            # What this connection wrote itself is no news to it: the first number is silent on that, the second on all others.
+            connection = self._database.connection
+            (others,) = connection.execute("PRAGMA data_version").fetchone()
+            return int(others) + connection.total_changes
+
     def units(
         self,
         project: str,

@@ -34,7 +34,7 @@ _ALL: Final = _NEWEST.format(index="attempts_by_project", also="", later="")
 _FAILED: Final = _NEWEST.format(index="attempts_failed", also="AND failure IS NOT NULL", later="AND later.failure IS NOT NULL")
 _NAMED: Final = (
     "SELECT DISTINCT unit_type, unit_id FROM attempts INDEXED BY attempts_by_unit "
-    "WHERE project = ? AND unit_id >= ? AND unit_id < ? ORDER BY unit_id, unit_type LIMIT ?"
+    "WHERE project = ? AND unit_id >= ? AND unit_id < ? {also} ORDER BY unit_id, unit_type LIMIT ?"
 )
 _LAST: Final = (1e18, 2**62)
 """Later than every attempt."""
@@ -53,8 +53,9 @@ def newest(
     name, count = clean(project), max(0, limit)
     if id_starts:
         start = clean(id_starts)
-        found = connection.execute(_NAMED, (name, start, _after(start), count)).fetchall()
-        return [unit for kind, unit_id in found if _matches(unit := _attempts(connection, name, kind, unit_id), failed=failed)]
+        query = _NAMED.format(also="AND failure IS NOT NULL" if failed else "")
+        found = connection.execute(query, (name, start, _after(start), count)).fetchall()
+        return [_attempts(connection, name, unit_type, unit_id) for unit_type, unit_id in found]
     query = _FAILED if failed else _ALL
     found = connection.execute(query, (name, *(before or _LAST), count)).fetchall()
     return [_attempts(connection, name, unit_type, unit_id) for unit_type, unit_id in found]
