@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from stepdown.cli.screen import complain, say
+from stepdown.cli.terminal import in_front
 from stepdown.errors import LedgerError, UsageError
 from stepdown.ledger.port import Ledger
 from stepdown.rating import rating_of
@@ -27,9 +28,10 @@ class RatingKeys:
         self._project = project
         self._last: Unit | None = None
         self._before: list[Any] | None = None
+        self._listens = False
 
     def __enter__(self) -> Self:
-        if _in_front() and sys.stdout.isatty():
+        if in_front(sys.stdin) and sys.stdout.isatty():
             import termios  # noqa: PLC0415  (only where there is a terminal)
 
             with contextlib.suppress(termios.error, OSError):
@@ -50,7 +52,7 @@ class RatingKeys:
             yield
         finally:
             signal.signal(signal.SIGINT, handler)
-            if self._before is not None:
+            if self._before is not None and in_front(sys.stdin):  # after `bg` the terminal is the shell's
                 self._listen()
 
     def _listen(self) -> None:
@@ -58,6 +60,7 @@ class RatingKeys:
 
         tty.setcbreak(sys.stdin)
         asyncio.get_running_loop().add_reader(sys.stdin, self._pressed)
+        self._listens = True
 
     def _rest(self) -> None:
         if self._before is None:
@@ -65,14 +68,20 @@ class RatingKeys:
         import termios  # noqa: PLC0415  (only where there is a terminal)
 
         asyncio.get_running_loop().remove_reader(sys.stdin)
-        if _in_front():  # in the background it is somebody else's terminal by now, and touching it would stop us
+        self._listens = False
+        if in_front(sys.stdin):  # in the background it is somebody else's terminal by now, and touching it would stop us
             with contextlib.suppress(termios.error):  # it is gone
                 termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
 
     def offer(self, unit: Unit) -> str:
         """Remember the unit that has ended; what to print behind its line."""
         self._last = unit
-        return "" if self._before is None else "   (o over, u under, k ok)"
+        return "   (o over, u under, k ok)" if self._listens else ""
+
+    @property
+    def offered(self) -> Unit | None:
+        """The unit that a key would rate now."""
+        return self._last if self._listens else None
 
     def _pressed(self) -> None:
         try:
@@ -81,6 +90,7 @@ class RatingKeys:
             key = b""
         if not key:  # the terminal is gone: it would be ready to be read for ever
             asyncio.get_running_loop().remove_reader(sys.stdin)
+            self._listens = False
             return
         word, unit = _WORDS.get(key.decode(errors="replace").lower()), self._last
         if word is None or unit is None:
@@ -103,11 +113,3 @@ class RatingKeys:
         except UsageError:  # it cannot be rated, and a key is no question that wants an answer
             return False
         return bool(records)
-
-
-def _in_front() -> bool:
-    """Whether standard input is a terminal and it listens to us: in the background, setting it up would stop the program."""
-    try:
-        return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
-    except OSError:
-        return False

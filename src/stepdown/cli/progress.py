@@ -1,7 +1,9 @@
 """What ``stepdown run`` prints: plain lines as things happen, and the sum at the end."""
 
-from collections.abc import Callable, Iterator
-from typing import Final
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Final, Self
 
 from stepdown.agents.port import Step
 from stepdown.cli.receipts import reason
@@ -12,12 +14,13 @@ from stepdown.ledger.records import Outcome, Use
 from stepdown.money import dollars
 from stepdown.units import Unit
 
-_CAUSES: Final = {
+CAUSES: Final = {
     "fallback": "the next of the chain",
     "step up": "stepped up",
     "configured": "once more, on the configured model",
     "again": "again, as a hook asked",
 }
+"""Why there is an attempt that is not its unit's first (`ledger.records.Attempt.cause`)."""
 
 
 def heading(unit: Unit, decision: Decision, position: str = "") -> tuple[str, str]:
@@ -43,13 +46,23 @@ class Screen:
         self._offer = offer
         self._say = say
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Nothing: a line that is printed is printed."""
+
+    def paused(self) -> contextlib.AbstractContextManager[None]:
+        """While something else has the terminal; lines leave it as it is."""
+        return contextlib.nullcontext()
+
     def starts(self, unit: Unit, decision: Decision, model: str, cause: str) -> None:
         """Say which unit runs, on what, why."""
         if cause == "first":
             self._number += not unit.is_hook
             self._say(*heading(unit, decision, f"{'' if unit.is_hook else self._number:>3}  "))
         else:
-            self._say(f"     {decision.tier.badge} {model.partition('/')[2] or model}  {_CAUSES[cause]}")
+            self._say(f"     {decision.tier.badge} {model.partition('/')[2] or model}  {CAUSES[cause]}")
 
     def step(self, unit: Unit, step: Step) -> None:  # noqa: ARG002  (the port's signature)
         """Show a step, where asked for."""
@@ -113,12 +126,18 @@ def summary(results: list[Done]) -> Iterator[str]:
     yield f"Spent {dollars(sum(known) if known else None)}, hooks and failed attempts included" + (
         f", and {unpriced} units of unknown cost." if unpriced else "."
     )
-    compared = [(d.cost_usd, d.ceiling_cost_usd) for d in ran if d.cost_usd is not None and d.ceiling_cost_usd is not None]
-    if compared:
-        cost, ceiling = sum(one for one, _ in compared), sum(other for _, other in compared)
+    sums = compared(ran)
+    if sums is not None:
+        cost, ceiling = sums
         share = f", {1 - cost / ceiling:.0%} less" if 0 < cost < ceiling else ""
         yield f"At the ceiling's prices the same tokens would have cost {dollars(ceiling, estimated=True)}{share} (estimated)."
     for done in failed:
         message = "" if done.outcome is None else done.outcome.message
         yield f"Failed: {done.unit.type} {done.unit.id}: {message}"
         yield f"        stepdown why '{done.unit.type} {done.unit.id}' tells the whole story; stepdown run goes on from here"
+
+
+def compared(results: Sequence[Done]) -> tuple[float, float] | None:
+    """What units cost with all their attempts, and the same at the ceiling's prices, US dollars, where both are known."""
+    both = [(d.cost_usd, d.ceiling_cost_usd) for d in results if d.cost_usd is not None and d.ceiling_cost_usd is not None]
+    return (sum(cost for cost, _ in both), sum(ceiling for _, ceiling in both)) if both else None

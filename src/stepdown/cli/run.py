@@ -1,26 +1,32 @@
 """``stepdown run``: a plan's pending units, one after another, each verified, each stepped up once if it fails."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
+from typing import Final
 
 import click
 
 from stepdown.agents import AGENTS, open_agent
+from stepdown.agents.claude_settings import may_write
 from stepdown.agents.port import Agent
 from stepdown.cli.arguments import TREE
 from stepdown.cli.keys import RatingKeys
 from stepdown.cli.progress import Screen, heading, summary
 from stepdown.cli.reset import reset_if_due
 from stepdown.cli.screen import complain, say
+from stepdown.cli.terminal import can_redraw
 from stepdown.cli.workspace import Workspace, import_past, open_workspace
 from stepdown.dispatch.checks import checks_of, needs_consent
 from stepdown.dispatch.dispatcher import Dispatcher
+from stepdown.dispatch.forecast import Forecast
 from stepdown.dispatch.lock import only_run
 from stepdown.dispatch.loop import run_plan, selected
 from stepdown.dispatch.resume import settle_left_behind
@@ -35,6 +41,11 @@ from stepdown.units import Unit
 
 _CONSENT = "verification commands"
 
+_MAY_NOT_WRITE: Final = (
+    "nothing lets Claude Code write files here, and it cannot ask: most units will fail; "
+    "say what it may do unasked, for example agents: {claude: {permission_mode: acceptEdits}}"
+)
+
 
 @click.command("run", short_help="Run a plan's pending units, each on its model.")
 @click.argument("path", type=TREE, default=".")
@@ -45,6 +56,7 @@ _CONSENT = "verification commands"
 @click.option("--yes", is_flag=True, help="Run the commands that the plan names for verification, without asking.")
 @click.option("--assume", type=TREE, metavar="FILE", help="Preferences to use instead of the project's own.")
 @click.option("--steps", is_flag=True, help="Show every step of the agent.")
+@click.option("--plain", is_flag=True, help="Plain lines, nothing redrawn in place; without a terminal it is so anyway.")
 def command(
     *,
     path: Path,
@@ -55,6 +67,7 @@ def command(
     yes: bool,
     assume: Path | None,
     steps: bool,
+    plain: bool,
 ) -> None:
     """Run the pending units of the plan at PATH in order, each on the model decided for it.
 
@@ -70,6 +83,8 @@ def command(
     missing = agent.check()
     if missing:
         raise AgentError(missing)
+    if agent_name == "claude" and not may_write(workspace.root, workspace.preferences.agents.get("claude")):
+        complain(_MAY_NOT_WRITE)
     waiting = selected(pending(workspace.plan.units()), only)  # a mistyped id is said before anything is written
     with only_run(workspace.plan.project, home() / "locks"), open_ledger() as ledger:
         for note in import_past(ledger, workspace):
@@ -78,7 +93,7 @@ def command(
         say(*reset_if_due(ledger, workspace.preferences, workspace.plan.project, started))
         allowed = _commands_allowed(workspace, ledger, waiting, yes=yes)
         try:
-            failed = asyncio.run(_run(workspace, agent, ledger, only, max_units, allowed=allowed, steps=steps))
+            failed = asyncio.run(_run(workspace, agent, ledger, only, max_units, allowed=allowed, steps=steps, plain=plain))
         except (asyncio.CancelledError, BrokenPipeError) as error:
             # Another signal than ctrl-C, or nobody reads what we print: stopped before everything was done all the same.
             raise KeyboardInterrupt from error
@@ -105,6 +120,7 @@ async def _run(
     *,
     allowed: bool,
     steps: bool,
+    plain: bool,
 ) -> bool:
     """Run, print, sum up; whether a unit failed."""
     prompts = prompt_directories(workspace.root)
@@ -119,12 +135,20 @@ async def _run(
         if dispatcher.tree.note:
             say(f"Note: {dispatcher.tree.note}.")
         keys = stack.enter_context(RatingKeys(ledger, workspace.plan.project))
-        screen = Screen(steps=steps, offer=keys.offer)
+        screen = stack.enter_context(
+            _screen(Forecast(dispatcher, only=only, max_units=max_units), keys, steps=steps, plain=plain)
+        )
+
+        @contextlib.contextmanager
+        def aside() -> Iterator[None]:
+            with keys.paused(), screen.paused():
+                yield
 
         def go_on(why: str) -> bool:
-            with keys.paused():
+            with aside():
                 return _go_on(why)
 
+        _stop_like_others(aside)
         watcher = stack.enter_context(watched(screen, agent.name, workspace.router.catalog))
         running = run_plan(dispatcher, only=only, max_units=max_units, watcher=watcher, go_on=go_on)
         results = []
@@ -133,6 +157,15 @@ async def _run(
             results.append(done)
     say(*summary(results))
     return any(done.failed and not done.unit.is_hook for done in results)
+
+
+def _screen(forecast: Forecast, keys: RatingKeys, *, steps: bool, plain: bool) -> Screen:
+    """What shows the run: redrawn in place where there is a terminal for that, else plain lines."""
+    if plain or not can_redraw(sys.stdout):
+        return Screen(steps=steps, offer=keys.offer)
+    from stepdown.cli.live import LiveScreen  # noqa: PLC0415  (only where it is seen)
+
+    return LiveScreen(forecast, keys, steps=steps)
 
 
 def _go_on(why: str) -> bool:
@@ -185,6 +218,20 @@ def _end_like_ctrl_c() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if task is not None and signal.getsignal(number) is signal.SIG_DFL:  # with nohup it is ignored, and stays so
             loop.add_signal_handler(number, task.cancel)
+
+
+def _stop_like_others(aside: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+    """With ctrl-Z the shell finds its terminal as it gave it to us, and `fg` goes on."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.remove_signal_handler(signal.SIGTSTP)
+        with aside():
+            os.kill(os.getpid(), signal.SIGTSTP)
+        loop.add_signal_handler(signal.SIGTSTP, stop)
+
+    if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
+        loop.add_signal_handler(signal.SIGTSTP, stop)
 
 
 def prompt_directories(root: Path) -> tuple[Path, ...]:

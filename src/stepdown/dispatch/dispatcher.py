@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -105,6 +105,17 @@ class Dispatcher:
         """What `unit` would run on now, with what pre-dispatch hooks have to say."""
         change = self.change(unit)
         return self.router.decide(change.unit, self.context(change.unit.type, hook_model=change.model))
+
+    def decide_all(self, units: Iterable[Unit]) -> list[Decision | None]:
+        """`decide` for each, with one look at the world; None where a pre-dispatch hook has it skipped."""
+        context = self.context()
+        changes = [self.change(unit) for unit in units]
+        return [
+            None
+            if change.action == "skip"
+            else self.router.decide(change.unit, msgspec.structs.replace(context, hook_model=change.model))
+            for change in changes
+        ]
 
     def change(self, unit: Unit) -> hooks.Change:
         """What the pre-dispatch hooks make of `unit`."""

@@ -49,7 +49,7 @@ async def run_plan(
         waiting = [unit for unit in pending(dispatcher.plan.units()) if (unit.type, unit.id) not in tried]
         if not tried:
             waiting = selected(waiting, only)
-        waiting = [unit for unit in waiting if not only or _is_called(unit, only)]
+        waiting = [unit for unit in waiting if not only or is_called(unit, only)]
         if not waiting:
             return
         unit = waiting[0]
@@ -153,11 +153,12 @@ def selected(units: Sequence[Unit], only: str) -> list[Unit]:
     Raises:
         PlanError: it names none.
     """
-    chosen = [unit for unit in units if not only or _is_called(unit, only)]
+    chosen = [unit for unit in units if not only or is_called(unit, only)]
     if only and not chosen:
         raise PlanError(f"no pending unit is called '{only}'; `stepdown plan` lists them")
     return chosen
 
 
-def _is_called(unit: Unit, name: str) -> bool:
+def is_called(unit: Unit, name: str) -> bool:
+    """Whether `name` is the unit's id or its ``type id``."""
     return name in {unit.id, f"{unit.type} {unit.id}"}
