@@ -28,6 +28,7 @@ from stepdown.gateway.found import Found, find, forget, remember
 from stepdown.gateway.guard import LOOPBACK, Guard
 from stepdown.gateway.recorder import Recorder
 from stepdown.gateway.server import Server
+from stepdown.gateway.statusfile import StatusFiles
 from stepdown.gateway.world import World
 from stepdown.ledger import Ledger, open_ledger
 from stepdown.preferences import Preferences
@@ -143,11 +144,13 @@ async def serve(
             ),
             environ,
         )
-        books = Books(recorder, preferences.policy, observers=() if observer is None else (observer,))
+        status = StatusFiles(recorder, found)
+        books = Books(recorder, preferences.policy, observers=(status.passed, *filter(None, (observer,))))
         known = Conversations((one.project, one.id, one.state) for one in recorder.remembered())
         desk = Desk(world, books, project=options.project, environ=environ, conversations=known)
         if options.mode and (problem := desk.switch(options.mode)):
             raise GatewayError(problem)
+        await stack.enter_async_context(status.kept(desk))
         if observer is not None:
             stack.push_async_callback(asyncio.to_thread, observer.close)
         upstream = HttpUpstream()
