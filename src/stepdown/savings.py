@@ -7,7 +7,7 @@ that succeeded. The counterfactual is that same work done by the ceiling in one 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from operator import mul
+from operator import add, mul
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -79,12 +79,42 @@ def savings(
         records: attempts, in any order; of all the units they belong to, none may be left out.
         learned: per (unit type, provider-qualified ceiling), US dollars that such a unit costs on it by its learned tokens.
     """
-    records = list(records)
-    caps = _together(records, learned or {})
-    total = Savings()
+    reckoning = Reckoning(learned)
     for run in runs(records):
-        total += _of_run(run, caps)
-    return total
+        reckoning.add(run)
+    return reckoning.total
+
+
+class Reckoning:
+    """What `savings` says, run by run: a ledger of any size is gone through once, and none of it is held."""
+
+    def __init__(self, learned: Mapping[tuple[str, str], float] | None = None) -> None:
+        self._learned = learned or {}
+        self._sums = msgspec.structs.astuple(Savings())
+        self._means = {key: _Mean() for key in self._learned}
+        self._at_ceiling = dict.fromkeys(self._learned, 0.0)
+        # What the cap takes off a run is known when all have been seen; until then the runs it will apply to are added up.
+        self._uncapped = {key: partial(self._note, key) for key in self._learned}
+
+    def add(self, run: "Sequence[Record]") -> None:
+        """Count one of `runs`."""
+        for record in run:
+            _see(record, self._means)
+        found = msgspec.structs.astuple(_of_run(run, self._uncapped))
+        self._sums = tuple(map(add, self._sums, found))
+
+    @property
+    def total(self) -> Savings:
+        """Of all runs so far."""
+        over = sum(usd * (1.0 - self._means[key].share(self._learned[key])) for key, usd in self._at_ceiling.items())
+        total = Savings(**dict(zip(Savings.__struct_fields__, self._sums, strict=True)))
+        return msgspec.structs.replace(
+            total, counterfactual_usd=total.counterfactual_usd - over, cheaper_usd=total.cheaper_usd - over
+        )
+
+    def _note(self, key: tuple[str, str], usd: float) -> float:
+        self._at_ceiling[key] += usd
+        return usd
 
 
 def of_accounts(accounts: "Iterable[Account]", *, learned: Mapping[tuple[str, str], float] | None = None) -> Savings:
@@ -224,15 +254,34 @@ def _of_run(run: "Sequence[Record]", capped: _Caps) -> Savings:
     )
 
 
+class _Mean:
+    """What runs of one type cost at the prices of one ceiling, on the average."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.usd = 0.0
+
+    def share(self, cap: float) -> float:
+        """How much of it is left where the mean is brought down to `cap`."""
+        return min(1.0, cap * self.runs / self.usd) if self.usd else 1.0
+
+
+def _see(record: "Record", means: Mapping[tuple[str, str], _Mean]) -> None:
+    """Add an attempt that did the work below a ceiling of which something is learned."""
+    outcome, mean = record.outcome, means.get((record.attempt.unit_type, record.attempt.ceiling))
+    if mean is None or outcome is None or outcome.failure is not None or not record.attempt.downgraded:
+        return
+    if outcome.ceiling_cost_usd and outcome.cost_usd is not None:
+        mean.runs += 1
+        mean.usd += outcome.ceiling_cost_usd
+
+
 def _together(records: "Sequence[Record]", learned: Mapping[tuple[str, str], float]) -> _Caps:
     """Caps that bring the mean of these runs, at the ceiling's prices, down to the learned one where it is above that."""
-    costs: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    means = {key: _Mean() for key in learned}
     for record in records:
-        outcome, key = record.outcome, (record.attempt.unit_type, record.attempt.ceiling)
-        if key in learned and record.attempt.downgraded and outcome is not None and outcome.failure is None:
-            costs[key] += [outcome.ceiling_cost_usd] if outcome.ceiling_cost_usd and outcome.cost_usd is not None else []
-    shares = {key: min(1.0, learned[key] * len(seen) / sum(seen)) for key, seen in costs.items() if seen}
-    return {key: partial(mul, share) for key, share in shares.items()}
+        _see(record, means)
+    return {key: partial(mul, mean.share(learned[key])) for key, mean in means.items()}
 
 
 def _is_lost(record: "Record") -> bool:

@@ -242,6 +242,12 @@ class Twins(RuleBasedStateMachine):
         named = self.sqlite.units("/a", limit=limit, id_starts=starts, failed=failed)
         assert list(named) == list(self.memory.units("/a", limit=limit, id_starts=starts, failed=failed))
 
+    @rule(project=st.sampled_from([None, "/a", "/b"]))
+    def same_bill(self, project: str | None) -> None:
+        units = list(self.sqlite.every_unit(project))
+        assert units == list(self.memory.every_unit(project))
+        assert sorted(one.id for unit in units for one in unit) == sorted(one.id for one in self.sqlite.records(project))
+
     @rule(limit=st.sampled_from([None, 0, 1, 3]))
     def same_records(self, limit: int | None) -> None:
         assert list(self.sqlite.records(limit=limit)) == list(self.memory.records(limit=limit))

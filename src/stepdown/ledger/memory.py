@@ -191,6 +191,10 @@ class MemoryLedger:
         """See `Ledger.units`."""
         return units.of_records(self.records(project), limit=limit, before=before, id_starts=id_starts, failed=failed)
 
+    def every_unit(self, project: str | None = None) -> Iterator[Sequence[Record]]:
+        """See `Ledger.every_unit`."""
+        return units.every_of_records(self._of(project))
+
     def expectations(self) -> Mapping[tuple[str, str], Expectation]:
         """See `Ledger.expectations`."""
         groups: defaultdict[tuple[str, str], list[tuple[Tokens, int | None]]] = defaultdict(list)
@@ -224,12 +228,13 @@ class MemoryLedger:
         """See `Ledger.rate`."""
         self._ratings.append(accepted_rating(rating))
 
-    def ratings(self, project: str | None = None) -> Sequence[Rating]:
+    def ratings(self, project: str | None = None, *, unit_id: str | None = None) -> Sequence[Rating]:
         """See `Ledger.ratings`."""
         held: dict[tuple[str, str, str], Rating] = {}
         for rating in reversed(self._ratings):
             held.setdefault((rating.project, rating.unit_type, rating.unit_id), rating)
-        return [rating for rating in held.values() if project is None or rating.project == clean(project)]
+        mine = [rating for rating in held.values() if project is None or rating.project == clean(project)]
+        return [rating for rating in mine if unit_id is None or rating.unit_id == clean(unit_id)]
 
     def consent(self, project: str, what: str, at: float) -> None:
         """See `Ledger.consent`."""

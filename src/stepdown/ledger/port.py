@@ -1,6 +1,6 @@
 """The `Ledger` port: the durable record of attempts, what they cost, and what was learned from them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol, Self
 
@@ -73,8 +73,8 @@ class Ledger(Protocol):
         """
         ...
 
-    def ratings(self, project: str | None = None) -> Sequence[Rating]:
-        """The ratings that hold, the newest first."""
+    def ratings(self, project: str | None = None, *, unit_id: str | None = None) -> Sequence[Rating]:
+        """The ratings that hold, the newest first: all, of a project, or of its units with one id."""
         ...
 
     def consent(self, project: str, what: str, at: float) -> None:
@@ -128,12 +128,12 @@ class Ledger(Protocol):
         ...
 
     def accounts(self, project: str | None = None, *, since: float = 0.0, daily: bool = False) -> Sequence[Account]:
-        """What finished attempts cost and what routing did to that, per pattern, tier and ceiling.
+        """What finished attempts cost and what routing did to that, per pattern, tier and ceiling, or per day and tier.
 
         Args:
             project: whose; None is everybody's.
             since: seconds since the epoch; the whole day in UTC that it lies in counts.
-            daily: each day by itself; otherwise all of them together.
+            daily: each day and tier by itself, whatever the pattern and the ceiling.
         """
         ...
 
@@ -162,6 +162,15 @@ class Ledger(Protocol):
             before: start and id of an attempt: only units whose newest attempt came before that. It is how one reads on.
             id_starts: only units whose ids start so, the first of them in the order of their ids; `before` has no meaning then.
             failed: only units with a failed attempt, each as old as its newest failure.
+        """
+        ...
+
+    def every_unit(self, project: str | None = None) -> Iterator[Sequence[Record]]:
+        """Every unit with all its attempts, the oldest first: what a bill is added up from, however long it is.
+
+        They come by project, type and id, and are read while one goes through them; until the last has come, this ledger is
+        asked nothing else. A record says whose the attempt was, when, on what, by whom and why it was made, how it ended, what
+        it used and cost; the rest of it are defaults.
         """
         ...
 

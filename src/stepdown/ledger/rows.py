@@ -29,6 +29,12 @@ ACCOUNT: Final = (
     "finished, failure, cost_usd, ceiling_cost_usd, cache_loss_usd"
 )
 """Of an attempt's columns those that say what it cost and why: 15, all of them in the index ``attempts_accounts``."""
+BILLED: Final = (
+    "id, source, project, unit_type, unit_id, tier, model, ceiling, downgraded, agent, started, reserved_usd, cause, "
+    "finished, failure, verified, input, output, cache_read, cache_write, cost_usd, cost_source, ceiling_cost_usd, "
+    "cache_loss_usd"
+)
+"""Of an attempt's columns those that a bill is made of: 24."""
 EVIDENCE: Final = "pattern, tier, at, project, unit_id, source, model, success, weight"
 FORGOTTEN: Final = "pattern, project, at"
 RATING: Final = "project, unit_type, unit_id, word, tier, pattern, model, at"
@@ -110,6 +116,39 @@ def account_of(row: Row) -> Record:
         outcome = Outcome(
             failure=failure,
             cost_usd=cost_usd,
+            ceiling_cost_usd=ceiling_cost_usd,
+            cache_loss_usd=cache_loss_usd,
+            finished=finished,
+        )
+    return Record(id=attempt_id, source=source, attempt=attempt, outcome=outcome)
+
+
+def billed_of(row: Row) -> Record:
+    """From `BILLED`."""
+    attempt_id, source, project, unit_type, unit_id, tier, model, ceiling, downgraded, agent, *rest = row
+    started, reserved_usd, cause, finished, failure, verified, *tokens = rest[:10]
+    cost_usd, cost_source, ceiling_cost_usd, cache_loss_usd = rest[10:]
+    attempt = Attempt(
+        project=project,
+        unit_type=unit_type,
+        unit_id=unit_id,
+        tier=Tier(tier) if tier else None,
+        model=model,
+        ceiling=ceiling,
+        downgraded=bool(downgraded),
+        agent=agent,
+        started=started,
+        reserved_usd=reserved_usd,
+        cause=cause,
+    )
+    outcome = None
+    if finished is not None:
+        outcome = Outcome(
+            failure=failure,
+            verified=None if verified is None else bool(verified),
+            tokens=None if tokens[0] is None else tokens_of(tokens),
+            cost_usd=cost_usd,
+            cost_source=cost_source,
             ceiling_cost_usd=ceiling_cost_usd,
             cache_loss_usd=cache_loss_usd,
             finished=finished,

@@ -168,6 +168,11 @@ class SqliteLedger:
         with self._reading() as connection:
             return units.newest(connection, project, limit=limit, before=before, id_starts=id_starts, failed=failed)
 
+    def every_unit(self, project: str | None = None) -> Iterator[Sequence[Record]]:
+        """See `Ledger.every_unit`."""
+        with self._reading() as connection:
+            yield from units.every(connection, project)
+
     def expectations(self) -> Mapping[tuple[str, str], Expectation]:
         """See `Ledger.expectations`."""
         query = "SELECT unit_type, model, units, input, output, cache_read, cache_write, requests, counted FROM usage"
@@ -205,10 +210,12 @@ class SqliteLedger:
         with self._writing() as connection:
             connection.execute(f"INSERT INTO ratings ({RATING}) VALUES (?{', ?' * 7})", values)
 
-    def ratings(self, project: str | None = None) -> Sequence[Rating]:
+    def ratings(self, project: str | None = None, *, unit_id: str | None = None) -> Sequence[Rating]:
         """See `Ledger.ratings`."""
         where, values = attempts.of_project(project, "WHERE")
         with self._reading() as connection:
+            if unit_id is not None:
+                return evidence.ratings_of(connection, project, clean(unit_id))
             return evidence.ratings(connection, where, values)
 
     def consent(self, project: str, what: str, at: float) -> None:

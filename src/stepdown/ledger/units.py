@@ -1,13 +1,14 @@
-"""The units attempted last, read page by page: each question costs as much for a million attempts as for a hundred."""
+"""Units with their attempts: the newest, read page by page, which costs as much among a million as among a hundred; and all."""
 # ruff: noqa: S608 - the only names put into SQL are this package's own column lists; every value is bound
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from stepdown.ledger.records import Record
-from stepdown.ledger.rows import ATTEMPT, OUTCOME, USE, record_of
+from stepdown.ledger.records import Attempt, Outcome, Record
+from stepdown.ledger.rows import ATTEMPT, BILLED, OUTCOME, USE, billed_of, record_of
 from stepdown.ledger.rules import clean
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ _NAMED: Final = (
     "SELECT DISTINCT unit_type, unit_id FROM attempts INDEXED BY attempts_by_unit "
     "WHERE project = ? AND unit_id >= ? AND unit_id < ? {also} ORDER BY unit_id, unit_type LIMIT ?"
 )
+# Whoever asks for all gets them sorted by SQLite, which takes to the disk what memory has no room for.
+_EVERY: Final = f"SELECT {BILLED} FROM attempts {{where}} ORDER BY project, unit_type, unit_id, started, id"
 _LAST: Final = (1e18, 2**62)
 """Later than every attempt."""
 
@@ -78,9 +81,59 @@ def of_records(
     return [tuple(_bare(record) for record in reversed(unit[:SHOWN])) for _, unit in wanted[: max(0, limit)]]
 
 
+def every(connection: "sqlite3.Connection", project: str | None) -> Iterator[tuple[Record, ...]]:
+    """See `Ledger.every_unit`."""
+    # In the order of the index on (project, started) the table is read much as it was written.
+    where = "NOT INDEXED" if project is None else "INDEXED BY attempts_by_project WHERE project = ?"
+    rows = connection.execute(_EVERY.format(where=where), () if project is None else (clean(project),))
+    return _unit_by_unit(map(billed_of, rows))
+
+
+def every_of_records(records: Iterable[Record]) -> Iterator[tuple[Record, ...]]:
+    """The same of records."""
+    return _unit_by_unit(map(_billed, sorted(records, key=lambda one: (*_unit(one), one.attempt.started, one.id))))
+
+
 def place(unit: Sequence[Record], *, failed: bool = False) -> tuple[float, int]:
     """Where a unit stands in the order of `Ledger.units`, of which the next page is asked for."""
     return max((record.attempt.started, record.id) for record in unit if not failed or _has_failed(record))
+
+
+def _unit_by_unit(records: Iterable[Record]) -> Iterator[tuple[Record, ...]]:
+    return (tuple(unit) for _, unit in groupby(records, _unit))
+
+
+def _unit(record: Record) -> tuple[str, str, str]:
+    attempt = record.attempt
+    return attempt.project, attempt.unit_type, attempt.unit_id
+
+
+def _billed(record: Record) -> Record:
+    made, ended = record.attempt, record.outcome
+    attempt = Attempt(
+        project=made.project,
+        unit_type=made.unit_type,
+        unit_id=made.unit_id,
+        tier=made.tier,
+        model=made.model,
+        ceiling=made.ceiling,
+        downgraded=made.downgraded,
+        agent=made.agent,
+        started=made.started,
+        reserved_usd=made.reserved_usd,
+        cause=made.cause,
+    )
+    outcome = ended and Outcome(
+        failure=ended.failure,
+        verified=ended.verified,
+        tokens=ended.tokens,
+        cost_usd=ended.cost_usd,
+        cost_source=ended.cost_source,
+        ceiling_cost_usd=ended.ceiling_cost_usd,
+        cache_loss_usd=ended.cache_loss_usd,
+        finished=ended.finished,
+    )
+    return Record(id=record.id, source=record.source, attempt=attempt, outcome=outcome)
 
 
 def _matches(unit: Sequence[Record], *, failed: bool) -> bool:
