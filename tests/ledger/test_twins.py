@@ -266,6 +266,11 @@ class Twins(RuleBasedStateMachine):
         expected = self.memory.evidence(limit=limit, with_forgotten=with_forgotten)
         assert self.sqlite.evidence(limit=limit, with_forgotten=with_forgotten) == expected
 
+    @rule(project=st.sampled_from(["/a", "/b"]), unit_id=names)
+    def same_rating(self, project: str, unit_id: str) -> None:
+        memory, sqlite = (ledger.rating(project, "execute-task", unit_id) for ledger in (self.memory, self.sqlite))
+        assert memory == sqlite
+
     @invariant()
     def same_projects(self) -> None:
         assert self.sqlite.projects() == self.memory.projects()

@@ -25,14 +25,18 @@ Key = tuple[str, str, str, str]
 
 def read(connection: "sqlite3.Connection", project: str | None, since: float, *, daily: bool) -> list[Account]:
     """See `Ledger.accounts`."""
-    keys = ("day" if daily else "'' AS day") + ", pattern, tier, ceiling"
+    keys = "day, '' AS pattern, tier, '' AS ceiling" if daily else "'' AS day, pattern, tier, ceiling"
     sums = ", ".join(f"{'total' if name in _MONEY else 'sum'}({name})" for name in _SUMS.split(", "))
-    where = ["1"] if project is None else ["project = ?"]
-    values: list[object] = [] if project is None else [clean(project)]
+    # The lines of the day '' are of all days together.
+    where: list[str]
+    values: list[object]
+    where, values = ([], []) if project is None else (["project = ?"], [clean(project)])
     if since > 0:
         where.append(f"day >= date(? * {SECONDS_PER_DAY}, 'unixepoch')")
         values.append(day_of(since))
-    query = f"SELECT {keys}, {sums} FROM accounts WHERE {' AND '.join(where)} GROUP BY 1, pattern, tier, ceiling"
+    else:
+        where.append("day > ''" if daily else "day = ''")
+    query = f"SELECT {keys}, {sums} FROM accounts WHERE {' AND '.join(where)} GROUP BY 1, 2, 3, 4"
     return sorted((_account(row[:4], row[4:]) for row in connection.execute(query, values)), key=order)
 
 
@@ -89,8 +93,9 @@ def _account(key: Sequence[str], sums: Sequence[float]) -> Account:
 
 def _key(record: Record, *, daily: bool) -> Key:
     attempt = record.attempt
-    day = day_name(day_of(attempt.started)) if daily else ""
-    return (day, attempt.pattern or attempt.unit_type, str(attempt.tier or ""), attempt.ceiling)
+    if daily:
+        return (day_name(day_of(attempt.started)), "", str(attempt.tier or ""), "")
+    return ("", attempt.pattern or attempt.unit_type, str(attempt.tier or ""), attempt.ceiling)
 
 
 def _line_of(record: Record) -> tuple[float, ...] | None:

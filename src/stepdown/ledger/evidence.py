@@ -18,7 +18,7 @@ from stepdown.ledger.rows import (
     forgotten_values,
     rating_of,
 )
-from stepdown.ledger.rules import Forgotten, counting, newest_evidence, rating_event
+from stepdown.ledger.rules import Forgotten, clean, counting, newest_evidence, rating_event
 from stepdown.units import TIERS, Tier
 
 _ADD: Final = f"INSERT INTO evidence ({EVIDENCE}) VALUES (?{', ?' * 8}) ON CONFLICT DO NOTHING"
@@ -64,6 +64,13 @@ def ratings(connection: sqlite3.Connection, where: str = "", values: Sequence[ob
     """The ratings that hold, the newest first."""
     query = f"SELECT {RATING} FROM ratings_that_hold {where} ORDER BY id DESC"
     return [rating_of(row) for row in connection.execute(query, values)]
+
+
+def rating(connection: sqlite3.Connection, project: str, unit_type: str, unit_id: str) -> Rating | None:
+    """See `Ledger.rating`."""
+    query = f"SELECT {RATING} FROM ratings WHERE project = ? AND unit_type = ? AND unit_id = ? ORDER BY id DESC LIMIT 1"
+    row = connection.execute(query, (clean(project), clean(unit_type), clean(unit_id))).fetchone()
+    return None if row is None else rating_of(row)
 
 
 def _newest_first(connection: sqlite3.Connection, pattern: str, tier: Tier, forgotten: Sequence[Forgotten]) -> sqlite3.Cursor:

@@ -228,13 +228,17 @@ class MemoryLedger:
         """See `Ledger.rate`."""
         self._ratings.append(accepted_rating(rating))
 
-    def ratings(self, project: str | None = None, *, unit_id: str | None = None) -> Sequence[Rating]:
+    def ratings(self, project: str | None = None) -> Sequence[Rating]:
         """See `Ledger.ratings`."""
         held: dict[tuple[str, str, str], Rating] = {}
         for rating in reversed(self._ratings):
             held.setdefault((rating.project, rating.unit_type, rating.unit_id), rating)
-        mine = [rating for rating in held.values() if project is None or rating.project == clean(project)]
-        return [rating for rating in mine if unit_id is None or rating.unit_id == clean(unit_id)]
+        return [rating for rating in held.values() if project is None or rating.project == clean(project)]
+
+    def rating(self, project: str, unit_type: str, unit_id: str) -> Rating | None:
+        """See `Ledger.rating`."""
+        key = (clean(unit_type), clean(unit_id))
+        return next((one for one in self.ratings(project) if (one.unit_type, one.unit_id) == key), None)
 
     def consent(self, project: str, what: str, at: float) -> None:
         """See `Ledger.consent`."""

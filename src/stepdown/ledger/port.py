@@ -73,8 +73,12 @@ class Ledger(Protocol):
         """
         ...
 
-    def ratings(self, project: str | None = None, *, unit_id: str | None = None) -> Sequence[Rating]:
-        """The ratings that hold, the newest first: all, of a project, or of its units with one id."""
+    def ratings(self, project: str | None = None) -> Sequence[Rating]:
+        """The ratings that hold, the newest first."""
+        ...
+
+    def rating(self, project: str, unit_type: str, unit_id: str) -> Rating | None:
+        """The rating of a unit that holds; None where it has none."""
         ...
 
     def consent(self, project: str, what: str, at: float) -> None:

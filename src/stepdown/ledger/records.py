@@ -164,15 +164,15 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """Finished attempts of one day, pattern, tier and ceiling, added up: what they cost, and what routing did to that.
+    """Finished attempts of one pattern, tier and ceiling, or of one day and tier, added up: what they cost and saved.
 
     Sums over attempts, so that they are exact however many there are; `stepdown.savings.of_accounts` makes savings of them.
 
     Attributes:
         day: in UTC, ``2026-03-16``, when they started; "" where all days are added up.
-        pattern: ``execute-task:docs``; the unit type where no pattern was recorded.
+        pattern: ``execute-task:docs``; the unit type where no pattern was recorded; "" where all are added up.
         tier: None is unknown.
-        ceiling: the provider-qualified ceiling; "" where there was none.
+        ceiling: the provider-qualified ceiling; "" where there was none, or all are added up.
         attempts: how many.
         failed: how many of them failed.
         moved: how many were a unit's first and ran on less than the ceiling.

@@ -210,13 +210,16 @@ class SqliteLedger:
         with self._writing() as connection:
             connection.execute(f"INSERT INTO ratings ({RATING}) VALUES (?{', ?' * 7})", values)
 
-    def ratings(self, project: str | None = None, *, unit_id: str | None = None) -> Sequence[Rating]:
+    def ratings(self, project: str | None = None) -> Sequence[Rating]:
         """See `Ledger.ratings`."""
         where, values = attempts.of_project(project, "WHERE")
         with self._reading() as connection:
-            if unit_id is not None:
-                return evidence.ratings_of(connection, project, clean(unit_id))
             return evidence.ratings(connection, where, values)
+
+    def rating(self, project: str, unit_type: str, unit_id: str) -> Rating | None:
+        """See `Ledger.rating`."""
+        with self._reading() as connection:
+            return evidence.rating(connection, project, unit_type, unit_id)
 
     def consent(self, project: str, what: str, at: float) -> None:
         """See `Ledger.consent`."""

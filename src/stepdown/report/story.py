@@ -70,7 +70,7 @@ def gather(ledger: Ledger, project: str, name: str) -> Story:
     return Story(
         attempts=attempts,
         decisions=[_decision(record.attempt) for record in attempts],
-        rating=next((one for one in ledger.ratings(project) if (one.unit_type, one.unit_id) == key), None),
+        rating=ledger.rating(project, *key),
         planned=_planned(Path(project), key),
         saved=savings(attempts, learned=_learned(ledger, Path(project))),
     )

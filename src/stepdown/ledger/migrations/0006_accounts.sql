@@ -1,10 +1,10 @@
--- What a page over a million attempts reads: finished attempts added up per day and kind of work, with what routing did to their
--- cost; and the attempts that failed, for whoever looks for those. Tables are added, none is changed: an older stepdown that is just
+-- What a page over a million attempts reads: finished attempts added up per day and kind of work, and over all days, with what
+-- routing did to their cost; and the attempts that failed, for whoever looks for those. Tables are added, none is changed: an older stepdown that is just
 -- writing to the ledger goes on undisturbed, and its attempts are counted too.
 
 CREATE TABLE accounts (
     project TEXT NOT NULL,
-    day TEXT NOT NULL,                        -- of its start, in UTC: '2026-03-16'
+    day TEXT NOT NULL,                        -- of its start, in UTC: '2026-03-16'; '' is all days together
     pattern TEXT NOT NULL,
     tier TEXT NOT NULL,                       -- '' is unknown
     ceiling TEXT NOT NULL,
@@ -58,20 +58,20 @@ WHERE finished IS NOT NULL;
 
 INSERT INTO accounts
 SELECT
-    project, day, pattern, tier, ceiling,
+    project, CASE WHEN whole THEN '' ELSE day END, pattern, tier, ceiling,
     sum(attempts), sum(failed), sum(moved), sum(stepped_up), sum(rescued), sum(unpriced), sum(usd), sum(unknown), sum(compared),
     sum(compared_usd), sum(ceiling_usd), sum(failed_usd), sum(cache_usd), sum(tokens), sum(cached)
-FROM attempt_accounts
-GROUP BY project, day, pattern, tier, ceiling;
+FROM attempt_accounts, (SELECT 0 AS whole UNION ALL SELECT 1)
+GROUP BY 1, 2, 3, 4, 5;
 
 CREATE TRIGGER attempts_into_accounts AFTER UPDATE OF finished ON attempts
 WHEN OLD.finished IS NULL AND NEW.finished IS NOT NULL
 BEGIN
     INSERT INTO accounts
     SELECT
-        project, day, pattern, tier, ceiling, attempts, failed, moved, stepped_up, rescued, unpriced, usd, unknown, compared,
-        compared_usd, ceiling_usd, failed_usd, cache_usd, tokens, cached
-    FROM attempt_accounts WHERE id = NEW.id
+        project, CASE WHEN whole THEN '' ELSE day END, pattern, tier, ceiling, attempts, failed, moved, stepped_up, rescued,
+        unpriced, usd, unknown, compared, compared_usd, ceiling_usd, failed_usd, cache_usd, tokens, cached
+    FROM attempt_accounts, (SELECT 0 AS whole UNION ALL SELECT 1) WHERE id = NEW.id
     ON CONFLICT (project, day, pattern, tier, ceiling) DO UPDATE SET
         attempts = attempts + excluded.attempts,
         failed = failed + excluded.failed,

@@ -1,0 +1,1 @@
+"""What the live page costs: ``python -m bench.page``."""
