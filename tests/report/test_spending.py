@@ -5,7 +5,8 @@ import msgspec
 import pytest
 
 from stepdown.ledger import Attempt, Ledger, Outcome, open_ledger
-from stepdown.report.spending import render_text, savings_sentence, spending_report
+from stepdown.report.spending import spending_report
+from stepdown.report.spending_text import render_text, savings_sentence
 from stepdown.report.tables import text_width
 from stepdown.savings import Savings
 from stepdown.units import Tier, Tokens

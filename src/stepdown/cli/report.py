@@ -11,7 +11,8 @@ from stepdown.cli.workspace import Workspace, import_past, open_workspace
 from stepdown.errors import LedgerError, PlanError
 from stepdown.ledger import Ledger, open_ledger
 from stepdown.policy import DEFAULT_POLICY
-from stepdown.report.spending import render_text, spending_report
+from stepdown.report.spending import spending_report
+from stepdown.report.spending_text import render_text
 from stepdown.savings import learned_costs
 
 

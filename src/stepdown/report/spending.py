@@ -1,27 +1,21 @@
 """The bill: what was spent on what, how that is known, and what routing saved."""
 
-import textwrap
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from stepdown.ledger.port import Ledger
-from stepdown.ledger.records import Outcome, Record
-from stepdown.money import count, dollars, share
-from stepdown.report.tables import Column, clip, one_line, styled, table, text_width
-from stepdown.savings import Savings, runs, savings, stepped_up, succeeded
-from stepdown.units import Tokens
+from stepdown.ledger.records import Account, Outcome
+from stepdown.money import dollars
+from stepdown.report.tally import AGENT, MODEL, PROJECT, TIER, TYPE, Name, Sum, Tally
+from stepdown.savings import Savings
+from stepdown.units import Tier, Tokens
 
-_MEASURED: Final = "measured"
-_ESTIMATED: Final = "estimated"
-_UNKNOWN: Final = "unknown"
-_UNITS, _ATTEMPTS, _TOKENS, _SHARE = 1, 2, 4, 6
-"""Columns of the bill that a narrow terminal can do without."""
-_NAME_CELLS: Final = 16
-"""Terminal cells that the first column of the bill needs to say something."""
+MEASURED: Final = "measured"
+ESTIMATED: Final = "estimated"
+UNKNOWN: Final = "unknown"
 
 
 class Amount(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,11 +29,11 @@ class Amount(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     usd: float | None = 0.0
-    provenance: str = _MEASURED
+    provenance: str = MEASURED
     unknown: int = 0
 
     def __str__(self) -> str:
-        return dollars(self.usd, estimated=self.provenance == _ESTIMATED)
+        return dollars(self.usd, estimated=self.provenance == ESTIMATED)
 
 
 class SpendingLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +60,58 @@ class SpendingLine(msgspec.Struct, frozen=True, kw_only=True):
     spent: Amount
 
 
+class SpendingDay(msgspec.Struct, frozen=True, kw_only=True):
+    """What was spent on one day.
+
+    Attributes:
+        day: in UTC, ``2026-03-16``, when the attempts started.
+        attempts: finished ones.
+        unknown: of them, those of unknown cost.
+        tiers: US dollars of the others by tier; one that is not known is ``unknown``.
+    """
+
+    day: str
+    attempts: int
+    unknown: int
+    tiers: dict[str, float]
+
+
+class UnitLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One unit, by all its attempts.
+
+    Attributes:
+        project: whose.
+        type: its type.
+        id: its id.
+        title: its newest title.
+        started: when its newest attempt started.
+        attempts: how many there were.
+        tier: that of the newest.
+        model: likewise.
+        ceiling: likewise; "" where there was none.
+        downgraded: whether that ran on less than the ceiling.
+        reason: why it ran there.
+        ended: ``done``, ``unverified`` (done, and nothing checked it), ``running``, or the kind of its failure.
+        tokens: of the attempts whose use is known.
+        spent: what they cost.
+    """
+
+    project: str
+    type: str
+    id: str
+    title: str
+    started: float
+    attempts: int
+    tier: Tier | None
+    model: str
+    ceiling: str
+    downgraded: bool
+    reason: str
+    ended: str
+    tokens: Tokens
+    spent: Amount
+
+
 class SpendingReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was spent, on what, and what routing saved. All times are seconds since the epoch.
 
@@ -84,7 +130,11 @@ class SpendingReport(msgspec.Struct, frozen=True, kw_only=True):
         tiers: per tier, dearest first.
         types: per unit type, dearest first.
         models: per model, dearest first.
+        agents: per agent, dearest first.
         projects: per project, dearest first; empty in the report of one project.
+        days: what was spent when; days on which nothing was attempted are left out.
+        newest: the units attempted last, the last one first.
+        dearest: the units that cost most, the dearest first; those of unknown cost are not among them.
         sources: attempts per origin: ``run``, ``gsd``.
         savings: what routing saved, and why.
     """
@@ -103,14 +153,18 @@ class SpendingReport(msgspec.Struct, frozen=True, kw_only=True):
     tiers: tuple[SpendingLine, ...]
     types: tuple[SpendingLine, ...]
     models: tuple[SpendingLine, ...]
+    agents: tuple[SpendingLine, ...]
     projects: tuple[SpendingLine, ...]
+    days: tuple[SpendingDay, ...]
+    newest: tuple[UnitLine, ...]
+    dearest: tuple[UnitLine, ...]
     sources: dict[str, int]
     savings: Savings
 
     def as_json(self) -> dict[str, Any]:
         """The report as JSON's own types; `Savings.net_usd` and its provenance are spelled out."""
         document: dict[str, Any] = msgspec.to_builtins(self)
-        document["savings"] |= {"net_usd": self.savings.net_usd, "provenance": _ESTIMATED}
+        document["savings"] |= {"net_usd": self.savings.net_usd, "provenance": ESTIMATED}
         return document
 
 
@@ -123,160 +177,50 @@ def spending_report(
 ) -> SpendingReport:
     """The bill for one project, or for all.
 
+    The ledger is gone through unit by unit, so that what this holds does not grow with it.
+
     Args:
         ledger: what to read.
         project: the plan's `PlanSource.project`; None is all.
-        since: only attempts that started at or after this, in seconds since the epoch.
+        since: only attempts that started at or after this, in seconds since the epoch; of `SpendingReport.days`, whole days.
         learned: see `stepdown.savings.savings`.
     """
-    records = [record for record in ledger.records(project) if record.attempt.started >= since]
-    finished = [(record, record.outcome) for record in records if record.outcome is not None]
-    running = [record for record in records if record.outcome is None]
-    saved = savings(records, learned=learned)
-    stepped = [run for run in runs(records) if stepped_up(run)]
+    tally = Tally(learned)
+    for unit in ledger.every_unit(project):
+        if meant := [record for record in unit if record.attempt.started >= since]:
+            tally.add(meant)
+    saved = tally.reckoning.total
+    [total] = [_line("total", units, one) for _, units, one in tally.groups()] or [_line("total", 0, Sum())]
     return SpendingReport(
         project=project or "",
-        first=min((record.attempt.started for record in records), default=None),
-        last=max((record.outcome.finished if record.outcome else record.attempt.started for record in records), default=None),
-        units=_units(records),
-        running=len(running),
-        reserved_usd=sum(record.attempt.reserved_usd for record in running),
-        total=_line("total", finished),
-        failures=dict(Counter(outcome.failure for _, outcome in finished if outcome.failure is not None).most_common()),
-        stepped_up=len(stepped),
-        rescued=sum(map(succeeded, stepped)),
+        first=tally.first,
+        last=tally.last,
+        units=tally.units,
+        running=tally.running,
+        reserved_usd=tally.reserved_usd,
+        total=total,
+        failures=dict(sorted(tally.failures.items(), key=lambda item: (-item[1], item[0]))),
+        stepped_up=tally.stepped_up,
+        rescued=tally.rescued,
         counterfactual=Amount(
             usd=saved.counterfactual_usd if saved.runs or not saved.unknown else None,
-            provenance=_ESTIMATED if saved.runs or not saved.unknown else _UNKNOWN,
+            provenance=ESTIMATED if saved.runs or not saved.unknown else UNKNOWN,
             unknown=saved.unknown,
         ),
-        tiers=_lines(finished, lambda record: str(record.attempt.tier or "")),
-        types=_lines(finished, lambda record: record.attempt.unit_type),
-        models=_lines(finished, lambda record: record.attempt.model),
-        projects=_lines(finished, lambda record: record.attempt.project) if project is None else (),
-        sources=dict(sorted(Counter(record.source for record in records).items())),
+        tiers=_lines(tally, TIER),
+        types=_lines(tally, TYPE),
+        models=_lines(tally, MODEL),
+        agents=_lines(tally, AGENT),
+        projects=_lines(tally, PROJECT) if project is None else (),
+        days=tuple(_days(ledger, project, since)),
+        newest=tuple(_unit(ledger, name) for name in tally.newest()),
+        dearest=tuple(_unit(ledger, name) for name in tally.dearest()),
+        sources=dict(sorted(tally.sources.items())),
         savings=saved,
     )
 
 
-def savings_sentence(saved: Savings) -> str:
-    """``Dynamic routing saved ~$1.84 (9 units downgraded)``, or what is true instead."""
-    if not saved.downgraded and not saved.cache_usd:
-        return "Dynamic routing changed nothing (0 units downgraded)"
-    units = f"({_counted(saved.downgraded, 'unit')} downgraded)"
-    if not saved.runs:
-        return f"What dynamic routing saved is unknown {units}"
-    amount = dollars(abs(saved.net_usd), estimated=True)
-    left_out = f"; {_counted(saved.unknown, 'unit')} of unknown cost not compared" if saved.unknown else ""
-    if saved.net_usd < 0:
-        return f"Dynamic routing cost {amount} more than the ceiling would have {units}{left_out}"
-    return f"Dynamic routing saved {amount} {units}{left_out}"
-
-
-def render_text(report: SpendingReport, width: int = 80, color: bool = False, *, rows: int = 6) -> str:
-    """The report as text that fits one screen; ends without a newline.
-
-    Args:
-        report: what to show.
-        width: cells of the terminal.
-        color: whether to use colour; `stepdown.report.tables.use_color` knows.
-        rows: how many lines each group shows at most; the rest is summed up in one.
-    """
-    heading = clip(_heading(report), width)
-    if not report.total.attempts and not report.running:
-        return heading
-    parts = [
-        [styled(heading, "bold" if color else "")],
-        _bill(report, width, rows, color=color) if report.total.attempts else [],
-        _summary(report, width, color=color),
-        [line for note in _notes(report) for line in textwrap.wrap(f"Note: {note}", width)],
-    ]
-    return "\n\n".join("\n".join(lines) for lines in parts if lines)
-
-
-def _line(key: str, finished: Sequence[tuple[Record, Outcome]]) -> SpendingLine:
-    outcomes = [outcome for _, outcome in finished]
-    return SpendingLine(
-        key=key or _UNKNOWN,
-        units=_units(record for record, _ in finished),
-        attempts=len(finished),
-        failed=sum(outcome.failure is not None for outcome in outcomes),
-        unverified=sum(outcome.failure is None and outcome.verified is None for outcome in outcomes),
-        downgraded=sum(record.attempt.downgraded for record, _ in finished),
-        tokens=sum((outcome.tokens for outcome in outcomes if outcome.tokens is not None), Tokens()),
-        spent=_spent(outcomes),
-    )
-
-
-def _units(records: Iterable[Record]) -> int:
-    return len({(record.attempt.project, record.attempt.unit_type, record.attempt.unit_id) for record in records})
-
-
-def _spent(outcomes: Sequence[Outcome]) -> Amount:
-    known = [outcome.cost_usd for outcome in outcomes if outcome.cost_usd is not None]
-    if outcomes and not known:
-        return Amount(usd=None, provenance=_UNKNOWN, unknown=len(outcomes))
-    measured = all(outcome.cost_source == "reported" for outcome in outcomes if outcome.cost_usd is not None)
-    return Amount(usd=sum(known), provenance=_MEASURED if measured else _ESTIMATED, unknown=len(outcomes) - len(known))
-
-
-def _lines(finished: Sequence[tuple[Record, Outcome]], key: Callable[[Record], str]) -> tuple[SpendingLine, ...]:
-    groups: defaultdict[str, list[tuple[Record, Outcome]]] = defaultdict(list)
-    for record, outcome in finished:
-        groups[key(record)].append((record, outcome))
-    lines = [_line(name, members) for name, members in groups.items()]
-    return tuple(sorted(lines, key=lambda line: (-(line.spent.usd or 0.0), -line.tokens.total, line.key)))
-
-
-def _heading(report: SpendingReport) -> str:
-    name = one_line(report.project.rstrip("/").rpartition("/")[2]) if report.project else "all projects"
-    if report.first is None or report.last is None:
-        return f"Spending of {name or report.project}: nothing recorded yet"
-    first, last = _date(report.first), _date(report.last)
-    period = first if first == last else f"{first} to {last}"
-    imported = sum(number for source, number in report.sources.items() if source != "run")
-    origin = f", {imported} of them imported" if imported and "run" in report.sources else ", imported" if imported else ""
-    number = sum(report.sources.values())
-    work = _counted(number, "attempt") + (f" at {_counted(report.units, 'unit')}" if report.units < number else "")
-    return f"Spending of {name or report.project}, {period}: {work}{origin}"
-
-
-def _bill(report: SpendingReport, width: int, rows: int, *, color: bool) -> list[str]:
-    """One table for all groups, so that the columns of one stand under those of the other."""
-    groups = [("Project", report.projects), ("Model", report.models), ("Unit type", report.types), ("Tier", report.tiers)]
-    cells: list[list[str]] = []
-    for title, lines in groups:
-        # A group of which nothing is known says nothing: GSD's older files record no tier.
-        if not lines or all(line.key == _UNKNOWN for line in lines):
-            continue
-        shown = lines if len(lines) <= rows else lines[: rows - 1]
-        cells.append([title, *[""] * 7])
-        cells.extend(_cells(line, report.total, f"  {line.key}") for line in shown)
-        if len(shown) < len(lines):
-            cells.append(_cells(_rest(lines[len(shown) :]), report.total, f"  {len(lines) - len(shown)} more"))
-    cells.append(_cells(report.total, report.total, "Total"))
-    columns = [
-        Column(shrinks=True),
-        Column(title="units", right=True),
-        Column(title="attempts", right=True),
-        Column(title="failed", right=True, style="red"),
-        Column(title="tokens", right=True),
-        Column(title="spent", right=True, style="bold"),
-        Column(title="share", right=True, style="dim"),
-        Column(title="no price", right=True, style="yellow"),
-    ]
-    # Columns with nothing to say in any line are left out, and what a narrow terminal has no room for goes the same way.
-    widths = [max(text_width(row[i]) for row in [[column.title for column in columns], *cells]) for i in range(len(columns))]
-    used = [i for i, _ in enumerate(columns) if any(row[i] for row in cells)]
-    if all(row[_UNITS] == row[_ATTEMPTS] for row in cells):
-        used.remove(_UNITS)
-    for dispensable, name in ((_UNITS, widths[0]), (_SHARE, _NAME_CELLS), (_TOKENS, _NAME_CELLS), (_ATTEMPTS, _NAME_CELLS)):
-        if name + sum(2 + widths[i] for i in used[1:]) > width:
-            used = [i for i in used if i != dispensable]
-    return table([columns[i] for i in used], [[row[i] for i in used] for row in cells], width=width, color=color)
-
-
-def _rest(lines: Sequence[SpendingLine]) -> SpendingLine:
+def together(lines: Sequence[SpendingLine]) -> SpendingLine:
     """Several lines as one."""
     known = [line.spent.usd for line in lines if line.spent.usd is not None]
     sources = {line.spent.provenance for line in lines if line.spent.usd is not None}
@@ -290,83 +234,76 @@ def _rest(lines: Sequence[SpendingLine]) -> SpendingLine:
         tokens=sum((line.tokens for line in lines), Tokens()),
         spent=Amount(
             usd=sum(known) if known else None,
-            provenance=_UNKNOWN if not known else _ESTIMATED if _ESTIMATED in sources else _MEASURED,
+            provenance=UNKNOWN if not known else ESTIMATED if ESTIMATED in sources else MEASURED,
             unknown=sum(line.spent.unknown for line in lines),
         ),
     )
 
 
-def _cells(line: SpendingLine, total: SpendingLine, name: str) -> list[str]:
-    return [
-        name,
-        str(line.units),
-        str(line.attempts),
-        str(line.failed or ""),
-        count(line.tokens.total),
-        str(line.spent),
-        share(line.spent.usd or 0.0, total.spent.usd or 0.0) if line is not total and line.spent.usd is not None else "",
-        str(line.spent.unknown or ""),
-    ]
+def _line(key: str, units: int, one: Sum) -> SpendingLine:
+    return SpendingLine(
+        key=key or UNKNOWN,
+        units=units,
+        attempts=one.attempts,
+        failed=one.failed,
+        unverified=one.unverified,
+        downgraded=one.downgraded,
+        tokens=one.used,
+        spent=_spent(one),
+    )
 
 
-def _summary(report: SpendingReport, width: int, *, color: bool) -> list[str]:
-    saved = report.savings
-    rows = [["Spent", str(report.total.spent), _EXPLAINED[report.total.spent.provenance]]]
-    if report.running:
-        rows.append(
-            ["Reserved", dollars(report.reserved_usd, estimated=True), f"for {_counted(report.running, 'attempt')} not ended"]
-        )
-    if (saved.downgraded or saved.cache_usd) and saved.runs:
-        rows += [
-            ["At the ceiling", str(report.counterfactual), f"what {_counted(saved.runs, 'unit')} would have cost on it"],
-            ["Saved by cheaper models", dollars(saved.cheaper_usd, estimated=True), "at the same or the ceiling's own use"],
-            [
-                "Lost to failed attempts",
-                dollars(saved.failed_usd, estimated=True),
-                "by models below the ceiling" if saved.failed_usd else "none",
-            ],
-            [
-                "Lost to cache",
-                dollars(saved.cache_usd, estimated=True),
-                "caches written anew after a change of model" if saved.cache_usd else "none measured",
-            ],
-        ]
-    if report.failures:
-        kinds = ", ".join(f"{number:,} {kind}" for kind, number in report.failures.items())
-        rows.append(["Failed attempts", f"{report.total.failed:,}", kinds])
-    if report.stepped_up:
-        rows.append(["Stepped up", f"{report.stepped_up:,}", f"{report.rescued:,} of them then succeeded"])
-    columns = [Column(), Column(right=True, style="bold"), Column(shrinks=True, style="dim")]
-    lines = table(columns, rows, width=width, color=color)
-    if "run" in report.sources:
-        style = "yellow" if saved.net_usd < 0 else "green" if saved.downgraded and saved.runs else ""
-        lines += [styled(line, style if color else "") for line in textwrap.wrap(savings_sentence(saved), width)]
-    return lines
+def _spent(one: Sum) -> Amount:
+    unknown = one.attempts - one.priced
+    if unknown and not one.priced:
+        return Amount(usd=None, provenance=UNKNOWN, unknown=unknown)
+    return Amount(usd=one.usd, provenance=MEASURED if one.reported == one.priced else ESTIMATED, unknown=unknown)
 
 
-_EXPLAINED: Final = {
-    _MEASURED: "measured: as agent or provider reported it",
-    _ESTIMATED: "estimated: in part tokens at list price",
-    _UNKNOWN: "no attempt has a known cost",
-}
+def _lines(tally: Tally, which: int) -> tuple[SpendingLine, ...]:
+    lines = [_line(key, units, one) for key, units, one in tally.groups(which)]
+    return tuple(sorted(lines, key=lambda line: (-(line.spent.usd or 0.0), -line.tokens.total, line.key)))
 
 
-def _notes(report: SpendingReport) -> list[str]:
-    total = report.total
-    notes = []
-    if total.spent.unknown and total.spent.usd is not None:
-        notes.append(f"{_counted(total.spent.unknown, 'attempt')} of unknown cost not included")
-    if total.unverified:
-        notes.append(
-            f"nothing checked the work of {_counted(total.unverified, 'attempt')}, so whether it succeeded is not known"
-        )
-    return notes
+def _days(ledger: Ledger, project: str | None, since: float) -> Iterator[SpendingDay]:
+    days: defaultdict[str, list[Account]] = defaultdict(list)
+    for account in ledger.accounts(project, since=since, daily=True):
+        days[account.day].append(account)
+    for day, accounts in sorted(days.items()):
+        tiers: defaultdict[str, float] = defaultdict(float)
+        for account in accounts:
+            tiers[str(account.tier or UNKNOWN)] += account.usd
+        attempts, unknown = (sum(numbers) for numbers in zip(*((one.attempts, one.unpriced) for one in accounts), strict=True))
+        yield SpendingDay(day=day, attempts=attempts, unknown=unknown, tiers=dict(tiers))
 
 
-def _date(seconds: float) -> str:
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment.day} {moment:%b %Y}"
+def _unit(ledger: Ledger, name: Name) -> UnitLine:
+    project, unit_type, unit_id = name
+    attempts = [record for record in ledger.of_unit(project, unit_id) if record.attempt.unit_type == unit_type]
+    spent = Sum()
+    for record in attempts:
+        if record.outcome is not None:
+            spent.add(record, record.outcome)
+    last = attempts[-1].attempt
+    return UnitLine(
+        project=project,
+        type=unit_type,
+        id=unit_id,
+        title=last.title,
+        started=last.started,
+        attempts=len(attempts),
+        tier=last.tier,
+        model=last.model,
+        ceiling=last.ceiling,
+        downgraded=last.downgraded,
+        reason=last.reason,
+        ended=_ended(attempts[-1].outcome),
+        tokens=spent.used,
+        spent=_spent(spent) if spent.attempts else Amount(usd=None, provenance=UNKNOWN),
+    )
 
 
-def _counted(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+def _ended(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return "running"
+    return outcome.failure or ("unverified" if outcome.verified is None else "done")
