@@ -3,7 +3,7 @@
 import datetime as dt
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -58,16 +58,21 @@ class Span(msgspec.Struct, frozen=True):
 
 
 def span(days: Sequence[Day]) -> Span:
-    """The days in steps that give a readable number of columns. ISO dates are expected, in order."""
-    dated = [(dt.date.fromisoformat(day.day), day) for day in days]
+    """The days of an audit in steps that give a readable number of columns. ISO dates are expected, in order."""
+    return steps((day.day, day.total.requests, day.tiers) for day in days)
+
+
+def steps(days: Iterable[tuple[str, int, Mapping[str, float]]]) -> Span:
+    """Likewise of any days: date, requests (or whatever else may have cost something), US dollars by tier."""
+    dated = [(dt.date.fromisoformat(day), requests, tiers) for day, requests, tiers in days]
     if not dated:
         return Span("day", ())
     first, last = dated[0][0], dated[-1][0]
     length = (last - first).days + 1
     step = "day" if length <= MOST_DAYS else "week" if length <= 7 * MOST_WEEKS else "month"
-    members: defaultdict[dt.date, list[Day]] = defaultdict(list)
-    for date, day in dated:
-        members[_start(date, step)].append(day)
+    members: defaultdict[dt.date, list[tuple[int, Mapping[str, float]]]] = defaultdict(list)
+    for date, requests, tiers in dated:
+        members[_start(date, step)].append((requests, tiers))
     return Span(step, tuple(_period(start, step, members[start]) for start in _starts(first, last, step)))
 
 
@@ -155,12 +160,12 @@ def _starts(first: dt.date, last: dt.date, step: str) -> Iterable[dt.date]:
         start = _start(after, step)
 
 
-def _period(start: dt.date, step: str, days: Iterable[Day]) -> Period:
-    tiers: defaultdict[str, float] = defaultdict(float)
-    requests = 0
-    for day in days:
-        requests += day.total.requests
-        for tier, usd in day.tiers.items():
-            tiers[tier] += usd
+def _period(start: dt.date, step: str, days: Iterable[tuple[int, Mapping[str, float]]]) -> Period:
+    spent: defaultdict[str, float] = defaultdict(float)
+    asked = 0
+    for requests, tiers in days:
+        asked += requests
+        for tier, usd in tiers.items():
+            spent[tier] += usd
     label = f"{start:%b} {start.year}" if step == "month" else f"{start.day} {start:%b}"
-    return Period(label=label, requests=requests, tiers=dict(tiers))
+    return Period(label=label, requests=asked, tiers=dict(spent))
