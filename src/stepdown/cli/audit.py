@@ -19,7 +19,7 @@ from stepdown.audit.projection import Projector
 from stepdown.audit.records import Audit, Place, Trouble
 from stepdown.catalog import Catalog
 from stepdown.cli.arguments import TREE
-from stepdown.cli.bulk import Progress, moment, uncollected
+from stepdown.cli.bulk import Progress, moment, uncollected, write_page
 from stepdown.cli.screen import color, complain, print_json, width
 from stepdown.errors import UsageError
 from stepdown.ledger.open import home
@@ -31,7 +31,6 @@ from stepdown.sessions.index import FILE, Index
 from stepdown.sessions.read import Collected, collect
 from stepdown.sessions.records import Log
 from stepdown.sessions.sources import NEXT_TO_PROJECTS, SOURCES
-from stepdown.whole import write_whole
 
 _BAR: Final = 24
 _ASTRAY: Final = 86_400.0
@@ -87,7 +86,9 @@ def command(*, since: str, project: str, html: Path | None, hides: bool, sample:
 
         found = anonymous(found)
     if html is not None:
-        _write_page(html, found)
+        from stepdown.report.audit_page import render_page  # noqa: PLC0415 - Jinja is only needed for a page
+
+        write_page(html, render_page(found))
     if json_:
         print_json(_as_json(found))
         return
@@ -193,15 +194,6 @@ def _as_json(found: Audit) -> dict[str, object]:
     document: dict[str, object] = msgspec.to_builtins(found)
     document["routing"] = [{**msgspec.to_builtins(one), "net_usd": one.net_usd} for one in found.routing]
     return document
-
-
-def _write_page(file: Path, found: Audit) -> None:
-    from stepdown.report.audit_page import render_page  # noqa: PLC0415 - Jinja is only needed for a page
-
-    try:
-        write_whole(file, render_page(found).encode())
-    except OSError as error:
-        raise UsageError(f"--html {file}: cannot be written: {error.strerror or error}") from error
 
 
 class _Reading:

@@ -1,4 +1,4 @@
-"""What commands share that go through a lot: how far they are, since when, and no looking for garbage."""
+"""What commands share that go through a lot: how far they are, since when, no looking for garbage, and a page of it."""
 
 import contextlib
 import gc
@@ -6,9 +6,11 @@ import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from stepdown.errors import UsageError
+from stepdown.whole import write_whole
 
 _SPAN: Final = re.compile(r"(\d{1,5})([hdw])")
 _SECONDS: Final = {"h": 3600.0, "d": 24 * 3600.0, "w": 7 * 24 * 3600.0}
@@ -58,3 +60,15 @@ def moment(text: str, now: float, *, local: bool = False) -> float:
     except ValueError as error:
         raise UsageError(f"--since: a date (2026-03-01) or a span (12h, 30d, 8w) is meant, not '{text}'") from error
     return (date if date.tzinfo or local else date.replace(tzinfo=UTC)).timestamp()
+
+
+def write_page(file: Path, page: str) -> None:
+    """Write what ``--html`` asks for, whole or not at all.
+
+    Raises:
+        UsageError: it cannot be written there.
+    """
+    try:
+        write_whole(file, page.encode())
+    except OSError as error:
+        raise UsageError(f"--html {file}: cannot be written: {error.strerror or error}") from error

@@ -113,7 +113,7 @@ def _cells(line: SpendingLine, total: SpendingLine, name: str) -> list[str]:
 
 def _summary(report: SpendingReport, width: int, *, color: bool) -> list[str]:
     saved = report.savings
-    rows = [["Spent", str(report.total.spent), _EXPLAINED[report.total.spent.provenance]]]
+    rows = [["Spent", str(report.total.spent), EXPLAINED[report.total.spent.provenance]]]
     if report.running:
         rows.append(
             ["Reserved", dollars(report.reserved_usd, estimated=True), f"for {_counted(report.running, 'attempt')} not ended"]
@@ -146,7 +146,7 @@ def _summary(report: SpendingReport, width: int, *, color: bool) -> list[str]:
     return lines
 
 
-_EXPLAINED: Final = {
+EXPLAINED: Final = {
     MEASURED: "measured: as agent or provider reported it",
     ESTIMATED: "estimated: in part tokens at list price",
     UNKNOWN: "no attempt has a known cost",
