@@ -50,6 +50,33 @@ def test_print_writes_nothing(settings: Path, call: Call, home: Path) -> None:
     assert call("connect", "claude", "--undo").returncode == 0
 
 
+def test_claude_code_gets_a_status_line_and_rate_unless_told_otherwise(settings: Path, call: Call) -> None:
+    rate = settings.parent / "commands" / "rate.md"
+    shown = call("connect", "claude", "--print").stdout
+    assert '"statusLine"' in shown
+    assert "UserPromptExpansion" in shown
+    assert f"+++ {rate}" in shown
+    assert not rate.exists()
+    assert '"statusLine"' not in call("connect", "claude", "--print", "--no-statusline").stdout
+    call("connect", "claude")
+    assert json.loads(settings.read_text())["statusLine"]["command"].endswith("stepdown statusline")
+    assert rate.exists()
+    said = call("connect", "claude", "--no-statusline")
+    assert f"--- {rate}" in said.stdout
+    assert set(json.loads(settings.read_text())) == {"model", "env"}
+    assert not rate.parent.exists()
+    call("connect", "claude", "--undo")
+    assert settings.read_text() == '{"model": "opus"}\n'
+
+
+def test_what_is_the_users_own_is_left_and_said(settings: Path, call: Call) -> None:
+    settings.write_text('{"statusLine": {"type": "command", "command": "mine"}}')
+    said = call("connect", "claude")
+    assert said.returncode == 0
+    assert "is your own, and stays" in said.stderr
+    assert json.loads(settings.read_text())["statusLine"]["command"] == "mine"
+
+
 def test_what_it_cannot_do_is_one_line(settings: Path, refused: Callable[..., str]) -> None:
     assert ", ".join(CLIENTS) in refused(2, "connect", "emacs")
     for text in ("{", '{"env": {"ANTHROPIC_BASE_URL": "https://llm.corp.example"}}'):

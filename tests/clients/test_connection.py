@@ -129,6 +129,16 @@ def test_what_the_user_changed_since_stays(home: Home, existed: bool) -> None:
     assert home.parsed() == expected
 
 
+def test_what_came_between_two_connections_stays(tmp_path: Path) -> None:
+    home = Home(tmp_path, "claude")
+    home.write('{"model": "opus"}')
+    home.connect()
+    home.write(json.dumps({**home.parsed(), "theme": "dark"}))
+    home.connect(ELSEWHERE)
+    assert home.undo() == ()
+    assert home.parsed() == {"model": "opus", "theme": "dark"}
+
+
 def test_a_value_that_the_user_took_over_is_left_and_said(tmp_path: Path) -> None:
     home = Home(tmp_path, "claude")
     home.write('{"env": {"ANTHROPIC_BASE_URL": "https://api.anthropic.com", "FOO": "1"}}')

@@ -21,8 +21,9 @@ from stepdown.preferences import load_preferences
 @click.argument("name", required=False, metavar=f"[{'|'.join(CLIENTS)}]")
 @click.option("--undo", is_flag=True, help="Put back what was there; what you changed since stays.")
 @click.option("--print", "only_print", is_flag=True, help="Show what would change; write nothing.")
+@click.option("--no-statusline", is_flag=True, help="Claude Code: without the status line and /rate.")
 @click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True, help="Where the gateway listens.")
-def command(*, name: str | None, undo: bool, only_print: bool, port: int) -> None:
+def command(*, name: str | None, undo: bool, only_print: bool, no_statusline: bool, port: int) -> None:
     """Write the lasting configuration by which the agent NAME goes through the gateway, and show what changed.
 
     From then on it needs the gateway: keep `stepdown serve` running. A copy of the file is kept, and --undo takes back just
@@ -41,12 +42,14 @@ def command(*, name: str | None, undo: bool, only_print: bool, port: int) -> Non
     if undo:
         _undo(name, connections, lasting, only_print=only_print)
     else:
-        _connect(name, connections, lasting, there, only_print=only_print)
+        _connect(name, connections, lasting.bare if no_statusline else lasting, there, only_print=only_print)
 
 
 def _connect(name: str, connections: Connections, lasting: Lasting, there: There, *, only_print: bool) -> None:
     edit, connected = connections.connecting(name, lasting, there)
-    if edit.before == edit.after:
+    for note in edit.notes:
+        complain(note)
+    if edit.is_nothing:
         say(f"{CLIENTS[name].title} goes through {there.url} already ({edit.file}).")
         return
     _show(edit)

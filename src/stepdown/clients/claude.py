@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from stepdown.clients import jsonc
+from stepdown.clients.claude_extras import with_extras
 from stepdown.clients.records import Entry, Lasting, Start, There, home_of
 from stepdown.clients.variables import common, left_alone
 
@@ -56,11 +57,12 @@ class Claude:
         return Start(environment=found, arguments=arguments, notes=notes)
 
     def lasting(self, there: There, environ: Mapping[str, str]) -> Lasting:
-        """The ``env`` of its user settings."""
+        """The ``env`` of its user settings; besides, a status line and the command ``/rate``."""
         entries = [Entry(("env", _BASE), there.url, "anthropic")]
         if there.is_first_party:
             entries.append(Entry(("env", _FIRST_PARTY), "1"))
-        return Lasting(file=_home(environ) / "settings.json", format=jsonc, entries=tuple(entries))
+        bare = Lasting(file=_home(environ) / "settings.json", format=jsonc, entries=tuple(entries))
+        return with_extras(bare)
 
 
 def _additions(there: There, environ: Mapping[str, str]) -> dict[str, str]:

@@ -73,5 +73,5 @@ def _home(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("CODEX_HOME") or home_of(environ) / ".codex")
 
 
-def _toml(value: str | bool) -> str:
+def _toml(value: object) -> str:
     return msgspec.json.encode(value).decode()  # a string of JSON is one of TOML

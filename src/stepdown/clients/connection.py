@@ -1,5 +1,6 @@
 """A client's own configuration pointed at the gateway, and put back: only what we changed, whatever else has changed since."""
 
+import contextlib
 import copy
 import difflib
 import re
@@ -9,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from stepdown.clients.records import Entry, Format, Lasting, There
+from stepdown.clients.records import Entry, Format, Lasting, Own, There
 from stepdown.clients.variables import left_alone
 from stepdown.errors import GatewayError
 from stepdown.whole import write_whole
@@ -19,11 +20,33 @@ _LARGEST: Final = 4 * 1024 * 1024
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One value that we set: what was written there before (None for nothing), and what we wrote."""
+    """One value that we set.
+
+    Attributes:
+        path: the keys that lead to it.
+        before: what was written there before; None for nothing.
+        after: what we wrote.
+        member: where that is a list to which we added one member: that one, as JSON; "" otherwise.
+    """
 
     path: tuple[str, ...]
     before: str | None
     after: str
+    member: str = ""
+
+
+class Made(msgspec.Struct, frozen=True):
+    """A file that we made.
+
+    Attributes:
+        file: which.
+        text: what we wrote.
+        folder: whether its directory was made for it.
+    """
+
+    file: str
+    text: str
+    folder: bool
 
 
 class Connected(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +57,8 @@ class Connected(msgspec.Struct, frozen=True, kw_only=True):
         existed: whether there was one.
         changes: in the order in which they were made.
         made: sections that were not there before; they go when they are empty.
-        written: the file as we left it.
+        written: the file as we left it; "" where it also has what others wrote since its copy was kept.
+        own: further files, which are all ours.
     """
 
     file: str
@@ -42,6 +66,7 @@ class Connected(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
     made: tuple[tuple[str, ...], ...]
     written: str
+    own: tuple[Made, ...] = ()
 
     @property
     def urls(self) -> frozenset[str]:
@@ -57,12 +82,21 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
         before: its text; "" where there is none.
         after: its text; None where it is to go.
         notes: what the user should know, a line each.
+        more: changes of further files, which belong to it.
+        folder: whether its directory goes with it, once that is empty.
     """
 
     file: Path
     before: str
     after: str | None
     notes: tuple[str, ...] = ()
+    more: tuple["Edit", ...] = ()
+    folder: bool = False
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether everything is already so."""
+        return self.before == self.after and all(one.is_nothing for one in self.more)
 
 
 class Connections:
@@ -105,29 +139,46 @@ class Connections:
             raise GatewayError(lasting.obstacle)
         earlier = self.known(name)
         text, existed = _read(lasting.file)
-        said = _parsed(lasting.format, text, lasting.file) if text.strip() else {}
-        changed, changes, made = text, [], []
-        for entry in lasting.entries:
-            before, after = lasting.format.get(changed, entry.path), msgspec.json.encode(entry.value).decode()
+        if text.strip():
+            _parsed(lasting.format, text, lasting.file)
+        entries = (*lasting.entries, *lasting.extras)
+        kept = [entry.path for entry in entries]
+        # What is no longer wanted is put back first; what is, knows what was there before us, not what we wrote ourselves.
+        changed, notes = (
+            _back(lasting.format, text, [one for one in earlier.changes if one.path not in kept]) if earlier else (text, ())
+        )
+        changed = _tidied(lasting.format, changed, earlier.made if earlier else (), lasting.file)
+        said = _parsed(lasting.format, changed, lasting.file)
+        changes, made = [], []
+        for entry in entries:
             first = next((change for change in earlier.changes if change.path == entry.path), None) if earlier else None
-            if first is not None and first.after == before:
-                changes.append(Change(entry.path, first.before, after))  # what was there before us, not what we wrote ourselves
-            else:
+            before, value = lasting.format.get(changed, entry.path), _wanted(entry, said, first)
+            after = _raw(value, len(entry.path))
+            change = Change(entry.path, before, after, _json(entry.value) if entry.member else "")
+            if first is not None and _same(first.after, before):
+                change = msgspec.structs.replace(change, before=first.before)
+            elif entry.member and first is not None:  # whatever others have done to the list: ours was not in it before us
+                theirs = [one for one in value if one != entry.value]
+                change = msgspec.structs.replace(change, before=_raw(theirs, len(entry.path)) if theirs else None)
+            elif not entry.member:
                 _check(entry, said, there, lasting.file)
-                changes.append(Change(entry.path, before, after))
-            if before != after:
+            changes.append(change)
+            if not _same(before, after):
                 made += [entry.path[:depth] for depth in range(1, len(entry.path)) if _at(said, entry.path[:depth]) is None]
                 changed = _put(lasting, changed, entry, after)
-        if not _says(lasting, changed, said):
+        if not _says(lasting.format, changed, said, changes):
             raise GatewayError(f"{lasting.file} cannot be changed safely as it is written: add by hand {_by_hand(lasting)}")
+        own, more = _own(lasting.own, earlier.own if earlier else ())
         connected = Connected(
             file=str(lasting.file),
             existed=earlier.existed if earlier else existed,
             changes=tuple(changes),
             made=tuple(dict.fromkeys((*(earlier.made if earlier else ()), *made))),
-            written=changed,
+            # Where others have written since we did, the copy kept from before is no longer all that was theirs.
+            written=changed if earlier is None or text == earlier.written else "",
+            own=own,
         )
-        return Edit(file=lasting.file, before=text, after=changed), connected
+        return Edit(file=lasting.file, before=text, after=changed, notes=(*lasting.notes, *notes), more=more), connected
 
     def undoing(self, name: str, connected: Connected, kind: Format) -> Edit:
         """What has to change to have the configuration as it was. Changes nothing.
@@ -137,26 +188,19 @@ class Connections:
         """
         file = Path(connected.file)
         text, exists = _read(file)
+        _, more = _own((), connected.own)
+        notes = tuple(note for one in more for note in one.notes)
         if not exists:
-            return Edit(file=file, before="", after=None, notes=(f"{file} has gone since; nothing is to be put back",))
-        if text == connected.written:  # nobody touched it: byte for byte what it was
+            notes = (f"{file} has gone since; nothing is to be put back", *notes)
+            return Edit(file=file, before="", after=None, notes=notes, more=more)
+        if connected.written and text == connected.written:  # nobody touched it: byte for byte what it was
             original = _read(self.backup(name))[0] if connected.existed else None
-            return Edit(file=file, before=text, after=original)
+            return Edit(file=file, before=text, after=original, notes=notes, more=more)
         _parsed(kind, text, file)
-        restored, notes = text, []
-        for change in reversed(connected.changes):
-            now = kind.get(restored, change.path)
-            if now != change.after:
-                notes.append(f"{'.'.join(change.path)} was changed since, and stays as it is")
-            elif change.before is None:
-                restored = kind.remove(restored, change.path)
-            else:
-                restored = kind.put(restored, change.path, change.before)
-        for path in sorted(connected.made, key=len, reverse=True):
-            if _at(_parsed(kind, restored, file), path) == {}:
-                restored = kind.remove(restored, path)
+        restored, changed = _back(kind, text, connected.changes)
+        restored = _tidied(kind, restored, connected.made, file)
         is_empty = not connected.existed and not _parsed(kind, restored, file)
-        return Edit(file=file, before=text, after=None if is_empty else restored, notes=tuple(notes))
+        return Edit(file=file, before=text, after=None if is_empty else restored, notes=(*changed, *notes), more=more)
 
     def connect(self, name: str, edit: Edit, connected: Connected) -> None:
         """Make the change, having kept what was there.
@@ -169,7 +213,8 @@ class Connections:
             _write(self.backup(name), edit.before)
         # Remembered first: what was written and is not known of could never be put back.
         _write(self._folder / f"{name}.json", msgspec.json.encode(connected).decode())
-        _write(edit.file, edit.after or "")
+        for one in (edit, *edit.more):
+            _apply(one)
 
     def undo(self, name: str, edit: Edit) -> None:
         """Put back, and forget.
@@ -177,12 +222,99 @@ class Connections:
         Raises:
             OSError: a file cannot be written.
         """
-        if edit.after is not None:
-            _write(edit.file, edit.after)
-        else:
-            edit.file.unlink(missing_ok=True)
+        for one in (edit, *edit.more):
+            _apply(one)
         for path in (self._folder / f"{name}.json", self.backup(name)):
             path.unlink(missing_ok=True)
+
+
+def _apply(edit: Edit) -> None:
+    if edit.after is not None:
+        if edit.after != edit.before:
+            _write(edit.file, edit.after)
+        return
+    edit.file.unlink(missing_ok=True)
+    if edit.folder:
+        with contextlib.suppress(OSError):  # something else is in it by now
+            edit.file.parent.rmdir()
+
+
+def _own(wanted: Sequence[Own], earlier: Sequence[Made]) -> tuple[tuple[Made, ...], tuple[Edit, ...]]:
+    """The files that are to be there and all ours, and what has to change: those of before that are not wanted any more go."""
+    made, edits = [], []
+    known = {one.file: one for one in earlier}
+    for one in wanted:
+        first = known.pop(str(one.file), None)
+        made.append(Made(str(one.file), one.text, folder=first.folder if first else not one.file.parent.exists()))
+        edits.append(Edit(file=one.file, before=_read(one.file)[0], after=one.text))
+    for gone in known.values():
+        text, exists = _read(Path(gone.file))
+        if exists and text == gone.text:
+            edits.append(Edit(file=Path(gone.file), before=text, after=None, folder=gone.folder))
+        elif exists:
+            note = f"{gone.file} was changed since, and stays as it is"
+            edits.append(Edit(file=Path(gone.file), before=text, after=text, notes=(note,)))
+    return tuple(made), tuple(edits)
+
+
+def _back(kind: Format, text: str, changes: Sequence[Change]) -> tuple[str, tuple[str, ...]]:
+    """The text with our changes taken back, the last one first, and a line for each that somebody has changed since."""
+    notes = []
+    for change in reversed(changes):
+        now = kind.get(text, change.path)
+        without = None if not change.member else _without(_at(kind.parse(text or "{}"), change.path), change.member)
+        if _same(now, change.after):
+            text = kind.remove(text, change.path) if change.before is None else kind.put(text, change.path, change.before)
+        elif without is not None:  # members of others have come since, or gone
+            text = kind.put(text, change.path, _raw(without, len(change.path))) if without else kind.remove(text, change.path)
+        else:
+            notes.append(f"{'.'.join(change.path)} was changed since, and stays as it is")
+    return text, tuple(notes)
+
+
+def _tidied(kind: Format, text: str, made: Sequence[tuple[str, ...]], file: Path) -> str:
+    """The text without the sections that we made and that are empty by now."""
+    for path in sorted(made, key=len, reverse=True):
+        if _at(_parsed(kind, text, file), path) == {}:
+            text = kind.remove(text, path)
+    return text
+
+
+def _without(members: object, member: str) -> list[Any] | None:
+    """A list without our member; None where that is not in it."""
+    ours = msgspec.json.decode(member)
+    return [one for one in members if one != ours] if isinstance(members, list) and ours in members else None
+
+
+def _wanted(entry: Entry, said: Any, first: Change | None) -> Any:
+    """What is to stand in an entry's place."""
+    if not entry.member:
+        return entry.value
+    there = _at(said, entry.path) or []
+    earlier = msgspec.json.decode(first.member) if first is not None and first.member else entry.value
+    is_there = entry.value in there and earlier == entry.value
+    return there if is_there else [*(one for one in there if one not in (entry.value, earlier)), entry.value]
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _raw(value: object, depth: int) -> str:
+    """A value as it is written so deep in a file: what has parts on lines of its own, as programs write it themselves."""
+    if not isinstance(value, dict | list):
+        return _json(value)
+    return msgspec.json.format(_json(value), indent=2).replace("\n", "\n" + "  " * depth)
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    """Whether two values are the same however they are written: programs write their own files anew."""
+    if one is None or other is None or one == other:
+        return one == other
+    try:
+        return bool(msgspec.json.decode(one) == msgspec.json.decode(other))
+    except (msgspec.DecodeError, RecursionError):
+        return False
 
 
 def _check(entry: Entry, said: Any, there: There, file: Path) -> None:
@@ -200,7 +332,7 @@ def _put(lasting: Lasting, text: str, entry: Entry, raw: str) -> str:
 
 
 def _by_hand(lasting: Lasting) -> str:
-    return ", ".join(f"{'.'.join(entry.path)} = {msgspec.json.encode(entry.value).decode()}" for entry in lasting.entries)
+    return ", ".join(f"{'.'.join(entry.path)} = {_json(entry.value)}" for entry in lasting.entries)
 
 
 def _at(said: Any, path: Sequence[str]) -> Any:
@@ -209,18 +341,18 @@ def _at(said: Any, path: Sequence[str]) -> Any:
     return said
 
 
-def _says(lasting: Lasting, text: str, said: Mapping[str, Any]) -> bool:
-    """Whether a text says what was said before, and the entries besides, and nothing else."""
+def _says(kind: Format, text: str, said: Mapping[str, Any], changes: Sequence[Change]) -> bool:
+    """Whether a text says what was said before, and our values besides, and nothing else."""
     wanted: dict[str, Any] = copy.deepcopy(dict(said))
-    for entry in lasting.entries:
+    for change in changes:
         place = wanted
-        for key in entry.path[:-1]:
+        for key in change.path[:-1]:
             place = place.setdefault(key, {})
             if not isinstance(place, dict):
                 return False
-        place[entry.path[-1]] = entry.value
+        place[change.path[-1]] = msgspec.json.decode(change.after)
     try:
-        return bool(lasting.format.parse(text) == wanted)
+        return bool(kind.parse(text) == wanted)
     except ValueError:
         return False
 
@@ -256,3 +388,5 @@ def diff(edit: Edit) -> Iterator[str]:
     """The change as a unified diff, without colours."""
     before, after = edit.before.splitlines(), (edit.after or "").splitlines()
     yield from difflib.unified_diff(before, after, str(edit.file), str(edit.file), lineterm="")
+    for one in edit.more:
+        yield from diff(one)

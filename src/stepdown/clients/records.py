@@ -90,13 +90,22 @@ class Entry(msgspec.Struct, frozen=True):
 
     Attributes:
         path: the keys that lead to it.
-        value: a string, or true or false.
+        value: what is to stand there.
         provider: where it is an address: whose requests go there; "" otherwise.
+        member: whether it is one member of a list, whose others stay as they are.
     """
 
     path: tuple[str, ...]
-    value: str | bool
+    value: str | bool | dict[str, Any]
     provider: str = ""
+    member: bool = False
+
+
+class Own(msgspec.Struct, frozen=True):
+    """A further file, which is all ours."""
+
+    file: Path
+    text: str
 
 
 class Lasting(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,12 +116,23 @@ class Lasting(msgspec.Struct, frozen=True, kw_only=True):
         format: how it is written.
         entries: what has to be in it.
         obstacle: why it would not help, or would do harm; "" otherwise.
+        extras: what is of use besides and stands in the same file.
+        own: further files, which those need.
+        notes: what the user should know, a line each: what of the extras is left out, and why.
     """
 
     file: Path
     format: Format
     entries: tuple[Entry, ...]
     obstacle: str = ""
+    extras: tuple[Entry, ...] = ()
+    own: tuple[Own, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def bare(self) -> "Lasting":
+        """The same without what is only of use besides."""
+        return msgspec.structs.replace(self, extras=(), own=(), notes=())
 
 
 class Client(Protocol):
