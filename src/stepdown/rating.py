@@ -9,7 +9,7 @@ from stepdown.errors import UsageError
 from stepdown.ledger import Evidence, Rating, Record
 from stepdown.ledger.rules import rating_event
 from stepdown.preferences.schema import ModelChoice
-from stepdown.recorded import is_finished
+from stepdown.recorded import is_finished, is_open
 from stepdown.routing import Router
 from stepdown.units import Tier, type_defaults
 
@@ -23,6 +23,10 @@ def rating_of(attempts: Sequence[Record], word: str, at: float) -> Rating:
     last = attempts[-1]
     attempt = last.attempt
     name = f"{attempt.unit_type} {attempt.unit_id}"
+    if is_open(last):
+        raise UsageError(
+            f"{name} is still open, and the gateway that served it does not run: the next `stepdown serve` ends it"
+        )
     if last.outcome is None:
         raise UsageError(f"{name} has not finished: it is running, or its process died (`stepdown run` takes it up again)")
     if not is_finished(last):

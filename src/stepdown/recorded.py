@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from stepdown.errors import UsageError
 from stepdown.ledger import Ledger, Record
+from stepdown.ledger.port import GATEWAY
 
 _LOOKED_AT = 500
 """Attempts among which the last unit, or the nearest name, is looked for."""
@@ -36,17 +37,33 @@ def attempts_at(ledger: Ledger, project: str, name: str) -> Sequence[Record]:
 
 
 def last_finished(ledger: Ledger, project: str) -> Sequence[Record]:
-    """Every attempt of the unit that a run finished last, the oldest first; a hook is nobody's last unit.
+    """Every attempt of the unit that was finished last, the oldest first.
+
+    One that a gateway has open counts as well: it waits for more, and the user's word is what ends it. A hook or a sub-agent is
+    nobody's last unit.
 
     Raises:
         UsageError: there is none.
     """
     ran = [record for record in ledger.records(project, limit=_LOOKED_AT) if record.source == "run"]
-    ended = [record for record in ran if is_finished(record) and not record.attempt.unit_type.startswith("hook/")]
+    ended = [
+        record
+        for record in ran
+        if (is_finished(record) or is_open(record)) and not record.attempt.unit_type.startswith(("hook/", "subagent/"))
+    ]
     if not ended:
         raise UsageError(f"no finished unit of {project} is in the ledger; `stepdown run` makes them")
-    last = max(ended, key=lambda record: (record.outcome.finished if record.outcome else 0.0, record.id)).attempt
+    last = max(ended, key=lambda record: (_when(record), record.id)).attempt
     return [record for record in ledger.of_unit(project, last.unit_id) if record.attempt.unit_type == last.unit_type]
+
+
+def _when(record: Record) -> float:
+    return record.outcome.finished if record.outcome else record.attempt.started
+
+
+def is_open(record: Record) -> bool:
+    """Whether a gateway has it open, for all that its unit may still ask."""
+    return record.outcome is None and record.attempt.agent == GATEWAY
 
 
 def is_finished(record: Record) -> bool:

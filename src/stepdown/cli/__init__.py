@@ -42,7 +42,10 @@ COMMANDS: Final = {
 }
 
 
-_MODULES: Final = {"exec": "exec_"}
+HIDDEN: Final = frozenset({"claude-rate"})
+"""Commands that other programs call, and nobody else."""
+
+_MODULES: Final = {"exec": "exec_", "claude-rate": "claude_rate"}
 """Where a command's module cannot be called like the command."""
 
 
@@ -53,7 +56,7 @@ class _Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  (click's signature)
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS and cmd_name not in HIDDEN:
             return None
         command = importlib.import_module(f"stepdown.cli.{_MODULES.get(cmd_name, cmd_name)}").command
         assert isinstance(command, click.Command)
@@ -64,7 +67,7 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in COMMANDS and args[0] not in HIDDEN and not args[0].startswith("-"):
             import difflib  # noqa: PLC0415  (only for a mistyped command)
 
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)

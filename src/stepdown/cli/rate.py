@@ -10,12 +10,11 @@ from stepdown.cli.arguments import TREE, project_at
 from stepdown.cli.screen import say
 from stepdown.context import build_context
 from stepdown.ledger import open_ledger
-from stepdown.ledger.port import GATEWAY
 from stepdown.ledger.records import Record
 from stepdown.ledger.rules import RATINGS
 from stepdown.preferences import load_preferences
 from stepdown.rating import below, consequence, rating_of, start_of
-from stepdown.recorded import attempts_at, last_finished
+from stepdown.recorded import attempts_at, is_open, last_finished
 from stepdown.routing import Router
 
 
@@ -26,17 +25,13 @@ from stepdown.routing import Router
 def command(*, word: str, unit: tuple[str, ...], project: Path) -> None:
     """Rate the model of a finished unit: it was more than the work needed (over), too weak for it (under), or right (ok).
 
-    UNIT is an id, or a type and an id; without it, the unit that finished last. A unit has one rating: the last one counts.
+    UNIT is an id, or a type and an id; without it, the last one. A unit has one rating: the last one counts.
     """
     name = project_at(project)
     preferences = load_preferences(Path(name))
     with open_ledger(create=False) as ledger:
         attempts = attempts_at(ledger, name, " ".join(unit)) if unit else last_finished(ledger, name)
-        if (
-            attempts[-1].outcome is None
-            and attempts[-1].attempt.agent == GATEWAY
-            and (said := _by_gateway(name, word, attempts))
-        ):
+        if is_open(attempts[-1]) and (said := _by_gateway(name, word, attempts)):
             say(*said)
             return
         rating = rating_of(attempts, word, time.time())

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from stepdown.context import build_context
-from stepdown.errors import LedgerError, StepdownError
+from stepdown.errors import LedgerError, StepdownError, UsageError
 from stepdown.gateway.books import Books
 from stepdown.gateway.client import Gone, read_body
 from stepdown.gateway.desk import Desk, Pinned
@@ -107,9 +107,12 @@ class Control:
         )
 
     async def rate(self, request: Request) -> Response:
-        """``POST /v1/stepdown/rate`` with ``{"word": "under", "unit": "execute-task T01", "project": ...}``."""
+        """``POST /v1/stepdown/rate`` with ``{"word": "under", "unit": "execute-task T01", "project": ...}``.
+
+        With ``"session"`` instead of a unit: the newest unit of that session of an agent's, in whatever project.
+        """
         try:
-            said = _read(await _body(request), _Rated, "word (over, under or ok) and unit")
+            said = self._meant(_read(await _body(request), _Rated, "word (over, under or ok) and unit, or session,"))
             self._recorder.end_unit(said.project or self._desk.project, said.unit)
             lines = await self._recorder.ask(lambda ledger: self._rate(ledger, said))
         except LedgerError as problem:
@@ -117,6 +120,23 @@ class Control:
         except StepdownError as problem:
             return _failed(400, str(problem))
         return _json({"said": lines})
+
+    def _meant(self, said: "_Rated") -> "_Rated":
+        """The same with a unit.
+
+        Raises:
+            UsageError: the session has none yet.
+            Unreadable: neither is said.
+        """
+        if said.session:
+            found = self._desk.conversations.newest(said.session)
+            if found is None or not found[1].type:
+                raise UsageError("nothing of this session has passed the gateway yet: there is no unit to rate")
+            project, talk = found
+            return msgspec.structs.replace(said, project=project, unit=f"{talk.type} {talk.unit_id}")
+        if not said.unit:
+            raise Unreadable("a unit or a session is expected")
+        return said
 
     def _rate(self, ledger: Ledger, said: "_Rated") -> list[str]:
         """In the ledger's thread."""
@@ -179,7 +199,8 @@ class Control:
 
 class _Rated(msgspec.Struct):
     word: Literal["over", "under", "ok"]
-    unit: str
+    unit: str = ""
+    session: str = ""
     project: str = ""
 
 

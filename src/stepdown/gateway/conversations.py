@@ -226,6 +226,10 @@ class Conversations:
             self._known.move_to_end(key)
         return found
 
+    def newest(self, name: str) -> tuple[str, Conversation] | None:
+        """Of the conversations with this name, in whatever project, the one that spoke last, and its project; None of none."""
+        return next(((project, talk) for (project, known), talk in reversed(self._known.items()) if known == name), None)
+
     def __len__(self) -> int:
         return len(self._known)
 
