@@ -197,13 +197,18 @@ def runs(records: "Iterable[Record]") -> "Iterator[Sequence[Record]]":
     for record in records:
         units[record.attempt.project, record.attempt.unit_type, record.attempt.unit_id].append(record)
     for attempts in units.values():
-        run: list[Record] = []
-        for record in sorted(attempts, key=lambda record: (record.attempt.started, record.id)):
-            if run and succeeded(run):
-                yield run
-                run = []
-            run.append(record)
-        yield run
+        yield from runs_of_unit(sorted(attempts, key=lambda record: (record.attempt.started, record.id)))
+
+
+def runs_of_unit(attempts: "Iterable[Record]") -> "Iterator[Sequence[Record]]":
+    """The runs of one unit's attempts, which come the oldest first."""
+    run: list[Record] = []
+    for record in attempts:
+        if run and succeeded(run):
+            yield run
+            run = []
+        run.append(record)
+    yield run
 
 
 def stepped_up(run: "Sequence[Record]") -> bool:
@@ -230,21 +235,21 @@ def _of_run(run: "Sequence[Record]", capped: _Caps) -> Savings:
         return Savings(running=1)
     downgraded = any(record.attempt.downgraded for record in run)
     escalated = downgraded and stepped_up(run)
-    base = Savings(downgraded=int(downgraded), escalated=int(escalated), rescued=int(escalated and succeeded(run)))
+    base = {"downgraded": int(downgraded), "escalated": int(escalated), "rescued": int(escalated and succeeded(run))}
     costs = [outcome.cost_usd for outcome in outcomes if outcome.cost_usd is not None]
     if len(costs) < len(run):
-        return msgspec.structs.replace(base, unknown=1)
+        return Savings(**base, unknown=1)
     spent = sum(costs)
     losses = [_cache_loss(outcome) for outcome in outcomes]
     if not downgraded:
         lost = sum(losses)
-        return msgspec.structs.replace(base, runs=1, spent_usd=spent, counterfactual_usd=spent - lost, cache_usd=lost)
+        return Savings(**base, runs=1, spent_usd=spent, counterfactual_usd=spent - lost, cache_usd=lost)
     counterfactual = _counterfactual(run, outcomes[-1], [cost - loss for cost, loss in zip(costs, losses, strict=True)], capped)
     if counterfactual is None:
-        return msgspec.structs.replace(base, unknown=1)
+        return Savings(**base, unknown=1)
     failed = sum(cost - loss for record, cost, loss in zip(run, costs, losses, strict=True) if _is_lost(record))
-    return msgspec.structs.replace(
-        base,
+    return Savings(
+        **base,
         runs=1,
         spent_usd=spent,
         counterfactual_usd=counterfactual,

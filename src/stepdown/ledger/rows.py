@@ -44,6 +44,8 @@ LINE: Final = (
 )
 """The sums of a `Line`, over the table ``sums``."""
 
+_TIERS: Final = {"": None, **{tier.value: tier for tier in Tier}}
+
 Values = tuple[object, ...]
 Row = Sequence[Any]
 """What SQLite hands over; the schema says what is in it."""
@@ -132,7 +134,7 @@ def billed_of(row: Row) -> Record:
         project=project,
         unit_type=unit_type,
         unit_id=unit_id,
-        tier=Tier(tier) if tier else None,
+        tier=_TIERS[tier],
         model=model,
         ceiling=ceiling,
         downgraded=bool(downgraded),

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from stepdown.ledger.records import Block, PlanMeter, Rating
-from stepdown.money import dollars
 from stepdown.report import charts, pages
 from stepdown.report.outlook import Outlook
 from stepdown.report.periods import between, date, steps
-from stepdown.report.spending import UNKNOWN, Amount, SpendingLine, SpendingReport
+from stepdown.report.spending import MEASURED, UNKNOWN, Amount, SpendingLine, SpendingReport
 from stepdown.report.spending_text import EXPLAINED
 
 if TYPE_CHECKING:
@@ -57,6 +56,7 @@ def render_page(page: LedgerPage) -> str:
 
 def _view(page: LedgerPage) -> dict[str, Any]:
     report, saved = page.report, page.report.savings
+    measured = report.total.spent.provenance == MEASURED
     # A column without a known amount may still have cost something: where all is known, it is nothing.
     days = steps((day.day, day.unknown, day.tiers) for day in report.days)
     changes = [("saved", -saved.cheaper_usd), ("lost", saved.failed_usd), ("lost", saved.cache_usd)]
@@ -75,6 +75,7 @@ def _view(page: LedgerPage) -> dict[str, Any]:
         "groups": list(_groups(report)),
         "ratings": page.ratings[:_RATINGS],
         "shown": SHOWN,
+        "measured": measured,
         "moment": _moment,
         "date": lambda at: date(_utc(at)),
         "is_finite": math.isfinite,
@@ -118,9 +119,5 @@ def _environment() -> "Environment":
         """Money, marked where it is estimated."""
         return number(one.usd, str(one))
 
-    def told(usd: float | None) -> object:
-        """Money without a mark: whether it was measured is said beside the whole of it."""
-        return number(usd, dollars(usd))
-
-    formats.update(amount=amount, told=told)
+    formats.update(amount=amount)
     return made

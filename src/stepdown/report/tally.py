@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Final
 
 from stepdown.ledger.records import Outcome, Record
-from stepdown.savings import Reckoning, runs, stepped_up, succeeded
+from stepdown.savings import Reckoning, runs_of_unit, stepped_up, succeeded
 from stepdown.units import Tokens
 
 Key = tuple[str, str, str, str, str]
@@ -26,6 +26,7 @@ class Sum:
     """Finished attempts of one kind, added up.
 
     Attributes:
+        key: what they have in common.
         attempts: how many.
         failed: of them, those that failed.
         unverified: of them, successes that nothing checked.
@@ -36,9 +37,10 @@ class Sum:
         tokens: input, output, cache read and cache write.
     """
 
-    __slots__ = ("attempts", "downgraded", "failed", "priced", "reported", "tokens", "unverified", "usd")
+    __slots__ = ("attempts", "downgraded", "failed", "key", "priced", "reported", "tokens", "unverified", "usd")
 
-    def __init__(self) -> None:
+    def __init__(self, key: Key = ("", "", "", "", "")) -> None:
+        self.key = key
         self.attempts = self.failed = self.unverified = self.downgraded = self.priced = self.reported = 0
         self.usd = 0.0
         self.tokens = [0, 0, 0, 0]
@@ -66,7 +68,7 @@ class Sum:
     def merge(self, other: "Sum") -> None:
         """Count all that another one has counted."""
         for name in self.__slots__:
-            if name != "tokens":
+            if name not in {"key", "tokens"}:
                 setattr(self, name, getattr(self, name) + getattr(other, name))
         self.tokens = [one + more for one, more in zip(self.tokens, other.tokens, strict=True)]
 
@@ -102,14 +104,14 @@ class Tally:
         self.sources: Counter[str] = Counter()
         self.reckoning = Reckoning(learned)
         self._sums: dict[Key, Sum] = {}
-        self._at: Counter[frozenset[Key]] = Counter()
+        self._parts: defaultdict[frozenset[Sum], int] = defaultdict(int)
         self._newest: list[tuple[float, Name]] = []
         self._dearest: list[tuple[float, Name]] = []
 
     def add(self, unit: Sequence[Record]) -> None:
         """Count a unit with all its attempts, the oldest first."""
         self.units += 1
-        keys, spent = set(), 0.0
+        parts, spent = set(), 0.0
         for record in unit:
             attempt, outcome = record.attempt, record.outcome
             self.sources[record.source] += 1
@@ -118,16 +120,18 @@ class Tally:
                 self.running += 1
                 self.reserved_usd += attempt.reserved_usd
                 continue
-            key = (attempt.project, attempt.unit_type, str(attempt.tier or ""), attempt.model, attempt.agent)
-            keys.add(key)
-            if key not in self._sums:
-                self._sums[key] = Sum()
-            self._sums[key].add(record, outcome)
+            tier = "" if attempt.tier is None else attempt.tier.value
+            key = (attempt.project, attempt.unit_type, tier, attempt.model, attempt.agent)
+            part = self._sums.get(key)
+            if part is None:
+                part = self._sums[key] = Sum(key)
+            part.add(record, outcome)
+            parts.add(part)
             spent += outcome.cost_usd or 0.0
             if outcome.failure is not None:
                 self.failures[outcome.failure] += 1
-        self._at[frozenset(keys)] += 1
-        for run in runs(unit):
+        self._parts[frozenset(parts)] += 1
+        for run in runs_of_unit(unit):
             self.reckoning.add(run)
             if stepped_up(run):
                 self.stepped_up += 1
@@ -142,11 +146,11 @@ class Tally:
         """Per value of one part of a `Key`, how many units had it and their attempts with it; without a part, all as ""."""
         of: Callable[[Key], str] = (lambda _: "") if which is None else itemgetter(which)
         sums: defaultdict[str, Sum] = defaultdict(Sum)
-        for key, one in self._sums.items():
-            sums[of(key)].merge(one)
+        for part in self._sums.values():
+            sums[of(part.key)].merge(part)
         units: Counter[str] = Counter()
-        for keys, count in self._at.items():
-            for value in set(map(of, keys)):
+        for parts, count in self._parts.items():
+            for value in {of(part.key) for part in parts}:
                 units[value] += count
         return ((value, units[value], one) for value, one in sums.items())
 
