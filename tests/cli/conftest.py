@@ -1,13 +1,15 @@
 """A user's home, projects in it, and two ways to call stepdown: the installed program, or its `main` in this process."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from pane import TMUX, Pane
 
 from stepdown.cli import main
 
@@ -115,6 +117,21 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         return Said(sys.argv, ended.value.code, said.out, said.err)
 
     return run
+
+
+@pytest.fixture
+def pane(tmp_path: Path) -> Iterator[Callable[..., Pane]]:
+    """``pane("stepdown run", columns=60)`` runs it in a real terminal; it ends with the test."""
+    if not TMUX:
+        pytest.skip("tmux is not here")
+    with contextlib.ExitStack() as stack:
+
+        def run(command: str, *, columns: int = 80, rows: int = 24) -> Pane:
+            opened = Pane(tmp_path, command, columns=columns, rows=rows)
+            stack.callback(opened.close)
+            return opened
+
+        yield run
 
 
 @pytest.fixture

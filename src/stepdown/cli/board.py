@@ -11,17 +11,14 @@ from stepdown.report.tables import Column, clip, one_line, styled, table, text_w
 from stepdown.units import Tier
 
 _SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-_FEWEST_LINES, _MOST_LINES = 10, 22
-"""Two thirds of the terminal, within these: what has scrolled by is worth seeing, too."""
+_FEWEST_LINES, _MOST_LINES = 8, 22
+"""Between these it takes half of the terminal's height. Made narrower, a terminal wraps what it shows, and what no longer fits
+then scrolls by, where nobody can wipe it."""
+_WIDEST: Final = 120
+"""Likewise."""
 _LONGEST_BAR: Final = 40
-_COLUMNS: Final = (
-    Column(),
-    Column(spare=1),
-    Column(),
-    Column(shrinks=True),
-    Column(spare=2),
-    Column(right=True),
-)
+_ROOM_FOR_MODELS: Final = 76
+"""Columns from which a row has its model, and a shorter title."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,10 +105,10 @@ def draw(board: Board, columns: int, rows: int, *, color: bool) -> list[str]:
     Where there is little room the steps go first, then the table, then the attempt; the progress stays.
     """
     # The last column stays free: many terminals wrap a line that fills it, one cell late.
-    width, room = columns - 1, max(1, min(rows - 1, max(_FEWEST_LINES, rows * 2 // 3), _MOST_LINES))
+    width, room = min(columns - 1, _WIDEST), max(1, min(rows - 1, max(_FEWEST_LINES, rows // 2), _MOST_LINES))
     foot = _foot(board, width, color=color)[:room]
     room -= len(foot)
-    attempt = _attempt(board.running, board.turn, max(0, min(5, room // 3 - 2)), color=color)[:room]
+    attempt = _attempt(board.running, board.turn, max(0, min(5, room // 2 - 2)), color=color)[:room]
     room -= len(attempt)
     lines = _plan(board, room - 1, width, color=color) if room > 3 else []
     blank = [""] if lines else []
@@ -126,14 +123,16 @@ def _plan(board: Board, room: int, width: int, *, color: bool) -> list[str]:
         at = next((number for number, row in enumerate(rows) if row.state == "ahead"), len(rows))
     first = max(0, min(at - room // 3, len(rows) - room))
     # The columns are made for the whole plan, so that they stay where they are while it scrolls.
-    lines = table(_COLUMNS, [_cells(row, board.turn) for row in rows], width=width)[first : first + room]
+    model = Column(spare=0 if width >= _ROOM_FOR_MODELS else 1)
+    columns = (Column(), Column(), Column(shrinks=True), model, Column(right=True))
+    lines = table(columns, [_cells(row, board.turn) for row in rows], width=width)[first : first + room]
     return [_painted(line, row, color=color) for line, row in zip(lines, rows[first:], strict=False)]
 
 
 def _cells(row: Row, turn: int) -> tuple[str, ...]:
     mark = {"done": "✓", "failed": "✗", "skipped": "-", "running": _SPINNER[turn % len(_SPINNER)], "ahead": " "}[row.state]
     badge = "" if row.tier is None else row.tier.badge
-    return mark, badge, row.name, row.title, row.model, row.amount
+    return f"{mark} {badge}", row.name, row.title, row.model, row.amount
 
 
 def _painted(line: str, row: Row, *, color: bool) -> str:

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TextIO, cast
 
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
-_WIPE: Final = "\r\x1b[J"
-"""Everything from the cursor's line to the end of the screen."""
+_CLEAR: Final = "\x1b[2K"
+"""A whole line, which for a terminal then no longer is the beginning of one that it once wrapped."""
+_WIPE: Final = f"\r{_CLEAR} \x1b[J\r"
+"""Everything from the cursor's line to the end of the screen. Not from its first column: where that is the screen's own first
+cell, tmux takes it for `clear` and keeps what is wiped in its history."""
 _ONE_WAY: Final = ("\x1b[?2026h\x1b[?7l", "\x1b[?7h\x1b[?2026l")
 """Around a drawing: shown only when it is whole, where the terminal can do that; and no line wraps, so that all of them stay as
 many as they are."""
@@ -105,7 +108,8 @@ class InPlace:
         lines = self._draw(*_size(self._stream))
         back = f"\x1b[{len(lines) - 1}A" if len(lines) > 1 else ""
         begin, end = _ONE_WAY
-        return begin + _HIDE + "\r" + "\x1b[K\n".join(lines) + "\x1b[J\r" + back + end
+        drawn = "\n".join(f"{_CLEAR}{line}" for line in lines)
+        return f"{begin}{_HIDE}\r{drawn}\x1b[J\r{back}{end}"
 
     def _write(self, text: str) -> None:
         self._stream.write(text)
