@@ -6,9 +6,11 @@ from typing import Final
 
 import click
 
+from stepdown.agents.claude_settings import configured_model
 from stepdown.catalog import Catalog
 from stepdown.cli.arguments import TREE, project_at
 from stepdown.cli.bulk import uncollected, write_page
+from stepdown.cli.reset import reset_due
 from stepdown.cli.screen import color, complain, print_json, width
 from stepdown.cli.workspace import Workspace, import_past, open_workspace, read_preferences
 from stepdown.errors import LedgerError, PlanError, UsageError
@@ -16,6 +18,7 @@ from stepdown.ledger import Ledger, open_ledger
 from stepdown.policy import DEFAULT_POLICY
 from stepdown.report.spending import SpendingReport, spending_report
 from stepdown.report.spending_text import render_text
+from stepdown.routing import Router
 from stepdown.savings import learned_costs
 
 _PAGE: Final = "stepdown-report.html"
@@ -56,11 +59,8 @@ def command(*, path: Path, everything: bool, html: Path | None, json_: bool) -> 
 
 def _page(ledger: Ledger, workspace: Workspace | None, report: SpendingReport) -> str:
     """The page of the project, or of all."""
-    from stepdown.agents.claude_settings import configured_model  # noqa: PLC0415 - all of these are only needed for a page
-    from stepdown.cli.reset import reset_due  # noqa: PLC0415
-    from stepdown.report.ledger_page import LedgerPage, render_page  # noqa: PLC0415
-    from stepdown.report.outlook import outlook  # noqa: PLC0415
-    from stepdown.routing import Router  # noqa: PLC0415
+    from stepdown.report.ledger_page import LedgerPage, render_page  # noqa: PLC0415 - what draws is only needed for a page
+    from stepdown.report.outlook import outlook  # noqa: PLC0415 - likewise
 
     now, project = time.time(), report.project
     stands = None
