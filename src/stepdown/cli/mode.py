@@ -4,8 +4,8 @@ import click
 
 from stepdown.cli.gateways import PORT, chosen
 from stepdown.cli.screen import say
-from stepdown.cli.serve import MODES
 from stepdown.gateway.found import ask
+from stepdown.gateway.modes import MODES
 
 
 @click.command("mode", short_help="What a running gateway may change.")

@@ -15,19 +15,13 @@ from stepdown.cli.arguments import TREE, project_at
 from stepdown.cli.gateways import shown
 from stepdown.cli.screen import complain, say
 from stepdown.gateway.found import TOKEN, Found
+from stepdown.gateway.modes import MODES
 from stepdown.preferences import Preferences, load_preferences
 from stepdown.report.tables import one_line
 
 if TYPE_CHECKING:
     from stepdown.gateway.books import Line
     from stepdown.gateway.desk import Desk
-
-MODES: Final = {
-    "observe": "records what it would do, changes nothing",
-    "delegated": "reroutes declared units",
-    "full": "reroutes declared units; conversations are not routed yet",
-}
-"""`stepdown.gateway.desk.MODES` in a few words."""
 
 PORT: Final = 8787
 """Where it listens unless told otherwise, so that lasting configurations of agents can name it."""

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from stepdown.dashboard.app import Dashboard, is_browser, is_page
 from stepdown.gateway.ahead import HOLD
 from stepdown.gateway.control import Control
 from stepdown.gateway.desk import Desk
@@ -48,6 +49,8 @@ class Gateway:
         guard: who may come in.
         timeouts: of one hop.
         more: further routes.
+        page: the page in a browser, which has ways of its own to bring the token; None is none.
+        resting: who asked to be left alone for a while.
         hold: seconds that the beginning of an answer is held back while it says nothing.
     """
 
@@ -61,17 +64,19 @@ class Gateway:
         timeouts: Timeouts,
         *,
         more: Sequence[BaseRoute] = (),
+        page: Dashboard | None = None,
+        resting: Resting | None = None,
         hold: float = HOLD,
     ) -> None:
         self._guard = guard
         self._control = control
-        resting = Resting()
+        self._page = page
+        resting = Resting() if resting is None else resting
         relays = {name: Relay(wire, desk, upstream, witness, timeouts, resting, hold=hold) for name, wire in WIRES.items()}
         self._relays: dict[str, ASGIApp] = {path: relays[name] for path, name in _PATHS.items()}
         listing = Listing(desk, upstream, timeouts)
-        self._rest = Starlette(
-            routes=[*listing.routes(), *control.routes(), *more], exception_handlers={404: _not_here, 405: _not_here}
-        )
+        routes = [*(() if page is None else page.routes()), *listing.routes(), *control.routes(), *more]
+        self._rest = Starlette(routes=routes, exception_handlers={404: _not_here, 405: _not_here})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -80,7 +85,14 @@ class Gateway:
             return
         headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
         path: str = scope["path"]
-        refusal = self._guard.refusal(dict(headers))
+        named = dict(headers)
+        refusal = self._guard.refusal(named)
+        if refusal is not None and refusal[0] == 401 and self._page is not None and is_page(path):
+            if self._page.admits(path, named):
+                refusal = None
+            elif is_browser(named):
+                await self._page.asks_to_sign_in()(scope, receive, send)
+                return
         if refusal is not None:
             status, why = refusal
             # Our own commands look who is there before they show the token; a web page learns no more than that.

@@ -98,6 +98,7 @@ class Books:
     Attributes:
         policy: likewise; may be replaced.
         streams: how many streams are under way.
+        serving: the requests under way by their decisions' names, with the time at which each came (seconds since the epoch).
         last: when something passed last, on the monotonic clock.
     """
 
@@ -110,6 +111,7 @@ class Books:
     ) -> None:
         self.policy = policy
         self.streams = 0
+        self.serving: dict[str, tuple[float, Route]] = {}
         self.last = time.monotonic()
         self._recorder = recorder
         self._clock = clock
@@ -145,6 +147,7 @@ class Books:
     def entered(self, route: Route, *, streamed: bool) -> None:
         """A request is under way: what it may cost is set aside."""
         self.streams += streamed
+        self.serving[route.id] = (self._clock(), route)
         if not route.refused:
             under_way = self._under_way.setdefault(route.project, _UnderWay())
             under_way.requests += 1
@@ -153,6 +156,7 @@ class Books:
     def passed(self, passed: Passed) -> None:
         """Note a request that has ended."""
         self.streams -= passed.streamed
+        self.serving.pop(passed.route.id, None)
         for observer in self._observers:
             observer(passed)
         self.last = time.monotonic()

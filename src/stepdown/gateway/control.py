@@ -113,8 +113,7 @@ class Control:
         """
         try:
             said = self._meant(_read(await _body(request), _Rated, "word (over, under or ok) and unit, or session,"))
-            self._recorder.end_unit(said.project or self._desk.project, said.unit)
-            lines = await self._recorder.ask(lambda ledger: self._rate(ledger, said))
+            lines = await self.judge(said.word, said.unit, said.project or self._desk.project)
         except LedgerError as problem:
             return _failed(503, str(problem))
         except StepdownError as problem:
@@ -138,11 +137,19 @@ class Control:
             raise Unreadable("a unit or a session is expected")
         return said
 
-    def _rate(self, ledger: Ledger, said: "_Rated") -> list[str]:
+    async def judge(self, word: str, unit: str, project: str) -> list[str]:
+        """Rate a unit, by its id or ``type id``; what follows from it, line by line.
+
+        Raises:
+            StepdownError: there is no such unit, or the ledger takes nothing.
+        """
+        self._recorder.end_unit(project, unit)
+        return await self._recorder.ask(lambda ledger: self._rate(ledger, word, unit, project))
+
+    def _rate(self, ledger: Ledger, word: str, unit: str, project: str) -> list[str]:
         """In the ledger's thread."""
-        project = said.project or self._desk.project
-        attempts = attempts_at(ledger, project, said.unit)
-        rating = rating_of(attempts, said.word, time.time())
+        attempts = attempts_at(ledger, project, unit)
+        rating = rating_of(attempts, word, time.time())
         ledger.rate(rating)
         world = self._desk.world
         # Read anew, or the rating would be missing; and below the model that was named, which is the ceiling here.

@@ -6,7 +6,7 @@ Nothing here waits: what the ledger knows has been published by the recorder's t
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -20,6 +20,7 @@ from stepdown.gateway.declared import Asked, asked
 from stepdown.gateway.going import Going, nature, placed, stumbled
 from stepdown.gateway.hops import Hop, has_credential
 from stepdown.gateway.memory import Held, Key, Memory
+from stepdown.gateway.modes import MODES
 from stepdown.gateway.protocols.signed import INSISTING
 from stepdown.gateway.recognised import recognised
 from stepdown.gateway.wire import Envelope, Unreadable, Wire
@@ -27,9 +28,6 @@ from stepdown.gateway.world import World
 from stepdown.money import dollars
 from stepdown.preferences.schema import ModelChoice
 from stepdown.units import TIERS, Unit
-
-MODES: Final = ("observe", "delegated", "full")
-"""What the gateway may change: nothing; declared units, sub-agents and errands; a person's turns too."""
 
 
 class Past(Protocol):

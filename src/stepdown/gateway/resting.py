@@ -22,6 +22,10 @@ class Resting:
         if seconds > 0:
             self._until[hop.model.ref, hop.key] = self._clock() + seconds
 
+    def left(self, ref: str) -> float:
+        """Seconds for which a model is left alone, by its provider-qualified name; 0 is not at all."""
+        return max((until - self._clock() for (name, _), until in self._until.items() if name == ref), default=0.0)
+
     def awake(self, hops: Sequence[Hop]) -> Sequence[Hop]:
         """Whom to ask, in their order: the last one always, since its client has to hear something."""
         if not self._until:

@@ -17,6 +17,7 @@ import msgspec
 import uvicorn
 
 from stepdown import telemetry
+from stepdown.dashboard.app import Dashboard
 from stepdown.errors import GatewayError, LedgerError, StepdownError
 from stepdown.gateway.alerts import Alert, Alerts
 from stepdown.gateway.app import Gateway
@@ -26,7 +27,9 @@ from stepdown.gateway.conversations import Conversations
 from stepdown.gateway.desk import Desk
 from stepdown.gateway.found import Found, find, forget, remember
 from stepdown.gateway.guard import LOOPBACK, Guard
+from stepdown.gateway.page import GatewayHost, Passing
 from stepdown.gateway.recorder import Recorder
+from stepdown.gateway.resting import Resting
 from stepdown.gateway.server import Server
 from stepdown.gateway.statusfile import StatusFiles
 from stepdown.gateway.world import World
@@ -144,8 +147,9 @@ async def serve(
             ),
             environ,
         )
-        status = StatusFiles(recorder, found)
-        books = Books(recorder, preferences.policy, observers=(status.passed, *filter(None, (observer,))))
+        status, resting = StatusFiles(recorder, found), Resting()
+        lately = Passing(resting)
+        books = Books(recorder, preferences.policy, observers=(status.passed, lately.passed, *filter(None, (observer,))))
         known = Conversations((one.project, one.id, one.state) for one in recorder.remembered())
         desk = Desk(world, books, project=options.project, environ=environ, conversations=known)
         if options.mode and (problem := desk.switch(options.mode)):
@@ -157,7 +161,11 @@ async def serve(
         stack.push_async_callback(upstream.close)
         control = Control(desk, books, recorder, lambda: _facts(found, desk))
         guard = Guard(options.host_names | {options.host} - set(_HERE), options.token)
-        application = Gateway(desk, upstream, books, control, guard, Timeouts(), more=[metrics_route(observer)])
+        host = GatewayHost(found, desk, books, recorder, control, lately)
+        page = Dashboard(host, open_ledger, control.closing, options.token)
+        stack.push_async_callback(page.close)
+        more = [metrics_route(observer)]
+        application = Gateway(desk, upstream, books, control, guard, Timeouts(), more=more, page=page, resting=resting)
         config = uvicorn.Config(
             application,
             log_config=None,

@@ -30,7 +30,10 @@ from stepdown.whole import write_whole
 _log: Final = logging.getLogger("stepdown.gateway")
 
 INTERVAL: Final = 2.0
-"""Seconds between two looks at what has changed."""
+"""Seconds between two looks at what has changed while nothing passes."""
+_PAUSE: Final = 0.25
+"""Seconds between two looks while something does: Claude Code draws its line about half a second after an answer, and then not
+again for a while."""
 SESSIONS: Final = 200
 """Sessions that a file holds; the ones that were silent longest go."""
 _PROJECTS: Final = 64
@@ -84,7 +87,7 @@ class StatusFiles:
     Args:
         recorder: reads the ledger.
         found: the gateway.
-        interval: seconds between two looks.
+        interval: seconds between two looks while nothing passes.
     """
 
     def __init__(self, recorder: Recorder, found: Found, interval: float = INTERVAL) -> None:
@@ -95,12 +98,14 @@ class StatusFiles:
         self._born = statusfile.born(found.pid)
         self._projects: dict[str, _Project] = {}  # the one that was silent longest first
         self._trouble = ""
+        self._news = asyncio.Event()
         self._of(found.project)
 
     def passed(self, passed: Passed) -> None:
         """Note a request that has ended: an observer of `Books`."""
         project = self._of(passed.route.project)
         project.has_passed = True
+        self._news.set()
         going, hop = passed.route.going, passed.hop
         if going is None or hop is None or passed.failure or going.errand or going.found.origin not in _THEIRS:
             return
@@ -131,7 +136,10 @@ class StatusFiles:
         while True:
             for name, project in list(self._projects.items()):
                 await self._write(name, project, desk, pid=self._found.pid)
-            await asyncio.sleep(self._interval)
+            await asyncio.sleep(_PAUSE)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), self._interval)
+            self._news.clear()
 
     async def _write(self, name: str, project: _Project, desk: Desk, *, pid: int) -> None:
         """Write a project's file if what it says has changed."""

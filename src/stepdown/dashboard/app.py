@@ -1,0 +1,257 @@
+"""The page's routes: the page, its events, older units, a receipt, and what a user says on it."""
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from http.cookies import CookieError, SimpleCookie
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request as Asked
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from stepdown.dashboard.host import Host
+from stepdown.dashboard.live import Channel, Channels
+from stepdown.dashboard.reading import Reading
+from stepdown.dashboard.render import Parts
+from stepdown.dashboard.view import read_units
+from stepdown.errors import LedgerError, StepdownError
+from stepdown.ledger.port import Ledger
+from stepdown.report.story import gather
+
+COOKIE: Final = "stepdown_page"
+"""Proves that its browser knew the token; it is not the token."""
+SIGN_IN: Final = "/page/sign-in"
+_MOST: Final = 16_384
+"""Bytes that a form may have; ours have a few hundred."""
+_MOST_HOURS: Final = 24 * 30
+_WORDS: Final = frozenset({"over", "ok", "under"})
+_HEADERS: Final = {
+    # Styles are in elements, too, where charts say how high a column is. Scripts are files of ours and nothing else.
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
+    "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "cache-control": "no-store",
+    "referrer-policy": "same-origin",  # without one, a browser's forms would be from nowhere
+    "x-content-type-options": "nosniff",
+}
+_UNCHANGING: Final = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
+
+
+class Dashboard:
+    """The page.
+
+    Args:
+        host: what is shown, and asked.
+        open_ledger: opens the ledger to read from; called in a thread of the page's own.
+        closing: set when the process ends, so that pages let go.
+        token: what a browser has to bring once; "" is nothing.
+    """
+
+    def __init__(self, host: Host, open_ledger: Callable[[], Ledger], closing: asyncio.Event, token: str = "") -> None:
+        self._host = host
+        self._token = token
+        self._reading = Reading(open_ledger)
+        self._parts = parts = Parts(version("stepdown"))
+        self._channels = Channels(lambda project: Channel(project, host, self._reading, parts, closing))
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """Where everything is."""
+        static = _Unchanging(directory=Path(__file__).with_name("static"))
+        return [
+            Route("/", self.page),
+            Route("/page/events", self.events),
+            Route("/page/units", self.units),
+            Route("/page/unit", self.unit),
+            Route("/page/rate", self.rate, methods=["POST"]),
+            Route("/page/mode", self.mode, methods=["POST"]),
+            Route("/page/pin", self.pin, methods=["POST"]),
+            Route(SIGN_IN, self.sign_in, methods=["POST"]),
+            Route("/page/static/page.css", self.style),
+            Mount("/page/static", static),
+        ]
+
+    async def style(self, _: Asked) -> Response:
+        """``GET /page/static/page.css``: the page's style sheet, with what all pages share."""
+        return Response(self._parts.style(), headers=_UNCHANGING, media_type="text/css")
+
+    async def close(self) -> None:
+        """Let go of the ledger."""
+        await self._reading.close()
+
+    async def page(self, request: Asked) -> Response:
+        """``GET /``: the page of a project, ``?project=``; a program that looks who is there is told in JSON."""
+        if not is_browser(request.headers):
+            return JSONResponse({"stepdown": self._host.facts().kind})
+        try:
+            project = await self._project(request.query_params)
+            parts = await self._channels.of(project).now()
+        except StepdownError as problem:
+            return self._problem(problem)
+        return _html(self._parts.page(self._host.facts(), project, parts))
+
+    async def events(self, request: Asked) -> Response:
+        """``GET /page/events``: the page's parts as they change, as server-sent events named after them."""
+        try:
+            project = await self._project(request.query_params)
+        except StepdownError as problem:
+            return self._problem(problem)
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(self._events(project), media_type="text/event-stream", headers=headers)
+
+    async def _events(self, project: str) -> AsyncIterator[bytes]:
+        async for event in self._channels.of(project).events():
+            yield event
+
+    async def units(self, request: Asked) -> Response:
+        """``GET /page/units``: units by what their ids start with (``starts``), that ``failed``, that came ``before``."""
+        asked = request.query_params
+        try:
+            project = await self._project(asked)
+            found = await self._reading.ask(
+                lambda ledger: read_units(
+                    ledger,
+                    project,
+                    before=asked.get("before", ""),
+                    starts=asked.get("starts", "").strip(),
+                    failed="failed" in asked,
+                )
+            )
+        except StepdownError as problem:
+            return self._problem(problem)
+        return _html(self._parts.all_units(self._host.facts(), project, found))
+
+    async def unit(self, request: Asked) -> Response:
+        """``GET /page/unit``: the receipt of a unit, its whole story."""
+        name = request.query_params.get("unit", "")
+        try:
+            project = await self._project(request.query_params)
+            story = await self._reading.ask(lambda ledger: gather(ledger, project, name))
+        except StepdownError as problem:
+            return self._problem(problem, part=_is_part(request))
+        return _html(self._parts.unit(self._host.facts(), story, alone=not _is_part(request)))
+
+    async def rate(self, request: Asked) -> Response:
+        """``POST /page/rate`` with ``rate=under execute-task T01``: what the user says of a unit, and what follows."""
+        said = await _form(request)
+        word, _, unit = said.get("rate", "").partition(" ")
+        if word not in _WORDS or not unit:
+            return self._answer(request, [f"'{word}' is none of over, ok, under"], wrong=True)
+        try:
+            lines = await self._host.rate(await self._project(said), unit, word)
+        except StepdownError as problem:
+            return self._answer(request, [str(problem)], wrong=True)
+        return self._answer(request, lines)
+
+    async def mode(self, request: Asked) -> Response:
+        """``POST /page/mode`` with ``mode=delegated``."""
+        mode = (await _form(request)).get("mode", "")
+        why = self._host.switch(mode)
+        what = self._host.facts().modes.get(mode, "")
+        return self._answer(request, [why or f"Mode {mode}: {what}."], wrong=bool(why))
+
+    async def pin(self, request: Asked) -> Response:
+        """``POST /page/pin`` with ``pin=opus`` and ``hours=1``; without a pin, everything is let go."""
+        said = await _form(request)
+        pin = said.get("pin", "").strip()
+        try:
+            hours = float(said.get("hours", "1"))
+        except ValueError:
+            hours = 0.0
+        if not 0 < hours <= _MOST_HOURS:
+            return self._answer(request, [f"a pin holds for up to {_MOST_HOURS} hours"], wrong=True)
+        why = self._host.pin(pin, hours * 3600)
+        done = f"Everything is pinned to {self._host.facts().pin}." if pin else "Nothing is pinned any more."
+        return self._answer(request, [why or done], wrong=bool(why))
+
+    async def sign_in(self, request: Asked) -> Response:
+        """``POST /page/sign-in`` with the token: the browser is given a cookie that stands for it."""
+        brought = (await _form(request)).get("token", "").strip()
+        if not self._token or not hmac.compare_digest(brought.encode(), self._token.strip().encode()):
+            return _html(self._parts.sign_in("That is not this gateway's token."), 401)
+        answer = RedirectResponse("/", 303, _HEADERS)
+        answer.set_cookie(COOKIE, proof(self._token), max_age=30 * 86_400, path="/", httponly=True, samesite="strict")
+        return answer
+
+    def admits(self, path: str, headers: Mapping[str, str]) -> bool:
+        """Whether a browser that brings no token may ask for this: it has signed in, or is about to."""
+        if path == SIGN_IN or path.startswith("/page/static/"):
+            return True
+        try:
+            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            return False
+        return cookie is not None and hmac.compare_digest(cookie.value.encode(), proof(self._token).encode())
+
+    def asks_to_sign_in(self) -> Response:
+        """What a browser without the token is shown."""
+        return _html(self._parts.sign_in(""), 401)
+
+    async def _project(self, said: Mapping[str, str]) -> str:
+        """Whose page is meant.
+
+        Raises:
+            StepdownError: the ledger knows no such project.
+        """
+        own = self._host.facts().project
+        project = said.get("project") or own
+        if project != own and project not in await self._reading.ask(lambda ledger: ledger.projects()):
+            raise LedgerError(f"nothing is recorded of a project {project}")
+        return project
+
+    def _answer(self, request: Asked, lines: Sequence[str], *, wrong: bool = False) -> Response:
+        """Say it where the user looks; a browser without scripts is sent back to the page."""
+        self._channels.poke()
+        if not _is_part(request) and not wrong:
+            return RedirectResponse(request.headers.get("referer") or "/", 303, _HEADERS)
+        return _html(self._parts.said(lines, wrong=wrong), 422 if wrong else 200)
+
+    def _problem(self, problem: StepdownError, *, part: bool = False) -> Response:
+        return _html(self._parts.said([str(problem)], wrong=True) if part else self._parts.problem(str(problem)), 404)
+
+
+class _Unchanging(StaticFiles):
+    """Files that are asked for with the program's version: they need not be asked for twice."""
+
+    def file_response(self, *args: object, **known: object) -> Response:
+        """One of them."""
+        answer = super().file_response(*args, **known)  # type: ignore[arg-type]  # (as they came)
+        answer.headers.update(_UNCHANGING)
+        return answer
+
+
+def proof(token: str) -> str:
+    """What the cookie holds: nobody can make it without the token, nor read the token from it."""
+    return hmac.new(token.strip().encode(), b"stepdown's page", hashlib.sha256).hexdigest()
+
+
+def is_browser(headers: Mapping[str, str]) -> bool:
+    """Whether somebody wants to look at it."""
+    return "text/html" in headers.get("accept", "")
+
+
+def is_page(path: str) -> bool:
+    """Whether a path is the page's: the cookie counts there and nowhere else."""
+    return path == "/" or path.startswith("/page/")
+
+
+def _is_part(request: Asked) -> bool:
+    return "hx-request" in request.headers
+
+
+async def _form(request: Asked) -> dict[str, str]:
+    """The fields of a form; of one that is too large, none."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST:
+            return {}
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def _html(text: str, status: int = 200) -> HTMLResponse:
+    return HTMLResponse(text, status, _HEADERS)

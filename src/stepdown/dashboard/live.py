@@ -1,0 +1,207 @@
+"""What has changed, to every page that is open: each part is put together once, however many are looking, and only when due."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from stepdown.dashboard.host import Host
+from stepdown.dashboard.reading import Reading
+from stepdown.dashboard.render import Parts
+from stepdown.dashboard.view import State, Units, read_state, read_units
+from stepdown.errors import StepdownError
+from stepdown.ledger.port import Ledger
+
+QUIET: Final = 15.0
+"""Seconds without news after which a follower is told that we are still there."""
+OFTEN: Final = 1.0
+"""Seconds between two looks at what runs and what has just ended."""
+SELDOM: Final = 5.0
+"""Seconds between two looks at sums, budgets and what was learned, where anything was written."""
+ANYWAY: Final = 30.0
+"""Seconds after which they are read although nothing was written: windows begin anew, blocks end."""
+_SHARE: Final = 40
+"""Putting it all together may take one in so many seconds; where that is slow, pages are told less often."""
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """A part of the page: its HTML, the event that carries it, and its number among all that were made."""
+
+    html: str
+    event: bytes
+    number: int
+
+
+class Channel:
+    """The pages of one project.
+
+    Args:
+        project: whose.
+        host: what is shown.
+        reading: the ledger.
+        parts: makes HTML of it.
+        closing: set when the process ends.
+    """
+
+    def __init__(self, project: str, host: Host, reading: Reading, parts: Parts, closing: asyncio.Event) -> None:
+        self._project = project
+        self._host = host
+        self._reading = reading
+        self._make = parts
+        self._closing = closing
+        self._parts: dict[str, _Part] = {}
+        self._count = 0
+        self._followers = 0
+        self._news = asyncio.Event()
+        self._said = asyncio.Event()
+        self._keeping: asyncio.Task[None] | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._moved = self._at_once = True
+        self._took = 0.0
+        # Of the thread that reads.
+        self._units: Units | None = None
+        self._state: State | None = None
+        self._units_stamp = self._state_stamp = -1
+        self._state_read = 0.0
+
+    @property
+    def watched(self) -> bool:
+        """Whether a page is open."""
+        return self._followers > 0
+
+    def poke(self) -> None:
+        """Something was said on a page: look at everything now."""
+        self._at_once = True
+        self._said.set()
+
+    async def now(self) -> Mapping[str, str]:
+        """Every part, for a page that is being opened."""
+        if self._keeping is None or not self._parts:
+            self._at_once = True
+            await self._refresh()
+        return {name: part.html for name, part in self._parts.items()}
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Server-sent events: every part, and from then on each that is another one; a slow reader misses what is between."""
+        self._followers += 1
+        if self._keeping is None:
+            self._keeping = asyncio.ensure_future(self._keep())
+        seen = 0
+        try:
+            yield b"retry: 1000\n\n"
+            while not self._closing.is_set():
+                news = self._news
+                due = [part for part in self._parts.values() if part.number > seen]
+                if due:
+                    seen = max(part.number for part in due)
+                    yield b"".join(part.event for part in due)
+                elif not await _is_set(news, QUIET):
+                    yield b": still here\n\n"
+        finally:
+            self._followers -= 1
+
+    async def _keep(self) -> None:
+        """Look as long as somebody is looking."""
+        stop = self._host.follow(self._move)
+        ending = asyncio.ensure_future(self._closing.wait())
+        try:
+            while self._followers and not ending.done():
+                await self._refresh()
+                said = asyncio.ensure_future(self._said.wait())
+                pause = max(OFTEN, _SHARE * self._took)
+                await asyncio.wait({ending, said}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                said.cancel()
+                self._said.clear()
+        finally:
+            stop()
+            ending.cancel()
+            self._keeping = None
+            self._tell()
+
+    def _move(self) -> None:
+        self._moved = True
+
+    async def _refresh(self) -> None:
+        async with self._one_at_a_time:
+            begun = time.monotonic()
+            at_once, self._at_once = self._at_once, False
+            moved, self._moved = self._moved or at_once, False
+            host = self._host
+            facts = host.facts()
+            doing, requests, health = host.doing(self._project), host.requests(self._project), host.health()
+            (preferences, catalog), context = host.world(), host.context(self._project)
+
+            def make(ledger: Ledger) -> dict[str, str]:
+                stamp, now, made = ledger.stamp(), time.time(), dict[str, str]()
+                age = now - self._state_read
+                read_again = at_once or age >= ANYWAY or (stamp != self._state_stamp and age >= SELDOM)
+                if self._state is None or read_again:
+                    self._state = read_state(ledger, preferences, catalog, self._project, now, context)
+                    self._state_read, self._state_stamp = now, stamp
+                    made |= self._make.state(self._state)
+                if self._units is None or at_once or stamp != self._units_stamp:
+                    self._units, self._units_stamp = read_units(ledger, self._project), stamp
+                    made |= self._make.units(self._units)
+                if moved or read_again:
+                    made |= self._make.moving(facts, doing, requests, health, self._state)
+                return made
+
+            try:
+                self._publish(await self._reading.ask(make))
+            except StepdownError as problem:
+                self._publish({"trouble": self._make.trouble(str(problem))})
+                self._moved = True
+            self._took = time.monotonic() - begun
+
+    def _publish(self, made: Mapping[str, str]) -> None:
+        for name, html in made.items():
+            known = self._parts.get(name)
+            if known is None or known.html != html:
+                self._count += 1
+                self._parts[name] = _Part(html, _event(name, html), self._count)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Wake everybody who waits for news."""
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+
+class Channels:
+    """The projects that are looked at.
+
+    Args:
+        make: a channel for a project.
+    """
+
+    def __init__(self, make: Callable[[str], Channel]) -> None:
+        self._make = make
+        self._channels: dict[str, Channel] = {}
+
+    def of(self, project: str) -> Channel:
+        """The project's; those that nobody looks at are let go of."""
+        found = self._channels.get(project)
+        if found is None:
+            self._channels = {name: one for name, one in self._channels.items() if one.watched}
+            found = self._channels[project] = self._make(project)
+        return found
+
+    def poke(self) -> None:
+        """Something was said that concerns them all."""
+        for channel in self._channels.values():
+            channel.poke()
+
+
+def _event(name: str, html: str) -> bytes:
+    """One server-sent event; lines of HTML that are blank say nothing."""
+    lines = [line.strip() for line in html.split("\n")]
+    return "".join((f"event: {name}\n", *(f"data: {line}\n" for line in lines if line), "\n")).encode()
+
+
+async def _is_set(event: asyncio.Event, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    return event.is_set()
