@@ -14,7 +14,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from stepdown.catalog import Model
-    from stepdown.ledger.records import Account, Expectation, Outcome, Record
+    from stepdown.ledger.records import Account, Expectation, Record
 
 
 class Savings(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,33 +230,54 @@ _STEPS_UP: Final = frozenset({"step up", "configured"})
 
 
 def _of_run(run: "Sequence[Record]", capped: _Caps) -> Savings:
-    outcomes = [record.outcome for record in run if record.outcome is not None]
-    if len(outcomes) < len(run):
-        return Savings(running=1)
-    downgraded = any(record.attempt.downgraded for record in run)
+    # One loop for all sums: a bill goes through a million of these.
+    spent = lost = failed = own = 0.0
+    downgraded = unknown = False
+    for record in run:
+        below, outcome = record.attempt.downgraded, record.outcome
+        if outcome is None:
+            return Savings(running=1)
+        downgraded |= below
+        if outcome.cost_usd is None:
+            unknown = True
+            continue
+        # Never more than it cost went into writing caches anew.
+        loss = min(outcome.cost_usd, outcome.cache_loss_usd)
+        spent += outcome.cost_usd
+        lost += loss
+        if not below:
+            own += outcome.cost_usd - loss
+        elif outcome.failure is not None:  # it brought nothing, and would not have been made without routing
+            failed += outcome.cost_usd - loss
     escalated = downgraded and stepped_up(run)
     base = {"downgraded": int(downgraded), "escalated": int(escalated), "rescued": int(escalated and succeeded(run))}
-    costs = [outcome.cost_usd for outcome in outcomes if outcome.cost_usd is not None]
-    if len(costs) < len(run):
+    at_ceiling = None if unknown else _at_ceiling(run[-1], capped)
+    if at_ceiling is None:
         return Savings(**base, unknown=1)
-    spent = sum(costs)
-    losses = [_cache_loss(outcome) for outcome in outcomes]
-    if not downgraded:
-        lost = sum(losses)
-        return Savings(**base, runs=1, spent_usd=spent, counterfactual_usd=spent - lost, cache_usd=lost)
-    counterfactual = _counterfactual(run, outcomes[-1], [cost - loss for cost, loss in zip(costs, losses, strict=True)], capped)
-    if counterfactual is None:
-        return Savings(**base, unknown=1)
-    failed = sum(cost - loss for record, cost, loss in zip(run, costs, losses, strict=True) if _is_lost(record))
+    cheaper = own + at_ceiling - (spent - lost - failed)
     return Savings(
         **base,
         runs=1,
         spent_usd=spent,
-        counterfactual_usd=counterfactual,
-        cheaper_usd=counterfactual - (spent - sum(losses) - failed),
+        counterfactual_usd=own + at_ceiling,
+        cheaper_usd=cheaper if downgraded else 0.0,
         failed_usd=failed,
-        cache_usd=sum(losses),
+        cache_usd=lost,
     )
+
+
+def _at_ceiling(last: "Record", capped: _Caps) -> float | None:
+    """What the ceiling would have cost in the place of a run's last attempt; None where that cannot be known.
+
+    Nothing, where that failed, or was the ceiling's own: what that cost is what it costs.
+    """
+    attempt, outcome = last.attempt, last.outcome
+    if outcome is None or outcome.failure is not None or not attempt.downgraded:
+        return 0.0
+    if outcome.ceiling_cost_usd is None:
+        return None
+    cap = capped.get((attempt.unit_type, attempt.ceiling))
+    return outcome.ceiling_cost_usd if cap is None else cap(outcome.ceiling_cost_usd)
 
 
 class _Mean:
@@ -287,34 +308,3 @@ def _together(records: "Sequence[Record]", learned: Mapping[tuple[str, str], flo
     for record in records:
         _see(record, means)
     return {key: partial(mul, mean.share(learned[key])) for key, mean in means.items()}
-
-
-def _is_lost(record: "Record") -> bool:
-    """Whether the attempt brought nothing, and would not have been made without routing."""
-    return record.attempt.downgraded and record.outcome is not None and record.outcome.failure is not None
-
-
-def _cache_loss(outcome: "Outcome") -> float:
-    """What of its cost went into writing caches anew; never more than that cost."""
-    return min(outcome.cost_usd or 0.0, outcome.cache_loss_usd)
-
-
-def _counterfactual(run: "Sequence[Record]", last: "Outcome", costs: Sequence[float], capped: _Caps) -> float | None:
-    """What the ceiling would have cost for a run in which routing chose less; None where that cannot be known.
-
-    Args:
-        run: its attempts.
-        last: how the last of them ended.
-        costs: what each of them cost but for writing caches anew.
-        capped: what is left of a cost at the ceiling's prices.
-    """
-    own = [0.0 if record.attempt.downgraded else cost for record, cost in zip(run, costs, strict=True)]
-    if last.failure is not None:
-        return sum(own)
-    final = run[-1].attempt
-    if not final.downgraded:
-        return sum(own)  # the ceiling did the work, and what that cost is what it costs
-    if last.ceiling_cost_usd is None:
-        return None
-    cap = capped.get((final.unit_type, final.ceiling))
-    return sum(own) + (last.ceiling_cost_usd if cap is None else cap(last.ceiling_cost_usd))
