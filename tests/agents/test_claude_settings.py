@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from stepdown.agents.claude_settings import _ALIASES, configured_model
+from stepdown.agents.claude_settings import _ALIASES, configured_model, may_write
 from stepdown.catalog import Catalog
+from stepdown.preferences.schema import AgentSettings
 
 
 def write(path: Path, value: object) -> None:
@@ -42,3 +43,41 @@ def test_short_names_are_written_out_and_windows_kept(tmp_path: Path) -> None:
         assert known.status == "current"
     assert configured_model(tmp_path, environ={"ANTHROPIC_MODEL": "opus[1m]"}) == "claude-opus-5-5[1m]"
     assert configured_model(tmp_path, environ={"ANTHROPIC_MODEL": "default", "HOME": str(tmp_path)}) == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "may"),
+    [
+        (None, False),
+        (AgentSettings(), False),
+        (AgentSettings(args=("--allowedTools", "Bash(make test)")), False),
+        (AgentSettings(permission_mode="acceptEdits"), True),
+        (AgentSettings(args=("--permission-mode=acceptEdits",)), True),
+        (AgentSettings(args=("--dangerously-skip-permissions",)), True),
+        (AgentSettings(args=("--allowedTools", "Read,Edit(src/**)")), True),
+        (AgentSettings(args=("--settings", "ours.json")), True),
+    ],
+)
+def test_whether_it_may_write_by_what_stepdown_says(tmp_path: Path, settings: AgentSettings | None, may: bool) -> None:
+    assert may_write(tmp_path, settings, environ={"HOME": str(tmp_path / "nowhere")}) is may
+
+
+@pytest.mark.parametrize(
+    ("permissions", "may"),
+    [
+        ({"defaultMode": "acceptEdits"}, True),
+        ({"defaultMode": "default", "allow": ["Bash(make:*)", "Read"]}, False),
+        ({"allow": ["Read", "Write"]}, True),
+        ({"defaultMode": "plan", "deny": ["Write"]}, False),
+        ({"allow": 5}, False),
+        ({}, False),
+    ],
+)
+@pytest.mark.parametrize(
+    "place", ["project/.claude/settings.local.json", "project/.claude/settings.json", "home/.claude/settings.json"]
+)
+def test_whether_it_may_write_by_its_own_settings(tmp_path: Path, place: str, permissions: object, may: bool) -> None:
+    write(tmp_path / place, {"permissions": permissions, "model": "claude-opus-4-6"})
+    environ = {"HOME": str(tmp_path / "home")}
+    assert may_write(tmp_path / "project", None, environ=environ) is may
+    assert configured_model(tmp_path / "project", environ=environ) == "claude-opus-4-6"

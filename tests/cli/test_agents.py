@@ -234,3 +234,14 @@ def test_a_plan_that_cannot_be_ticked_says_so(agent: Callable[..., Path], call: 
     (record,) = records(ledger_file)
     assert record.outcome is not None
     assert record.outcome.failure is None
+
+
+@pytest.mark.parametrize(("mode", "warned"), [("", True), ("acceptEdits", False)])
+def test_a_claude_code_that_may_not_write_is_said_before_anything_is_spent(
+    mode: str, warned: bool, small: Path, write: Write, call: Callable[..., Said]
+) -> None:
+    settings = {"permission_mode": mode, "command": ["false"]}
+    write({"stepdown.yaml": msgspec.json.encode({"agents": {"claude": settings}})})
+    said = call("run", small, "--agent", "claude", "--max-units", "1").stderr
+    assert ("agents: {claude: {permission_mode: acceptEdits}}" in said) is warned
+    assert "permission_mode" not in call("run", small, "--agent", "practice", "--max-units", "1").stderr

@@ -79,8 +79,8 @@ def test_before_that_it_goes_by_what_the_same_agent_took_in_the_past(
 
 def test_it_looks_only_at_what_will_run(tmp_path: Path) -> None:
     house = dispatcher(make_plan(tmp_path))
-    for limits in ({"only": "M001/S01/T02"}, {"only": "execute-task M001/S01/T02"}):
-        forecast = Forecast(house, **limits)
+    for only in ("M001/S01/T02", "execute-task M001/S01/T02"):
+        forecast = Forecast(house, only=only)
         forecast.look()
         assert list(forecast.ahead) == [SECOND]
     forecast = Forecast(house, max_units=1)

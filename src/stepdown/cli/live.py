@@ -137,7 +137,7 @@ class LiveScreen(Screen):
             name=_name(done.unit),
             title=done.unit.title,
             state=state,
-            tier=None if done.skipped else done.decision.tier,
+            tier=None if done.skipped else done.decision.shown.tier,
             model="" if done.skipped else done.decision.model,
             amount="" if done.skipped else dollars(done.cost_usd),
         )
@@ -190,7 +190,7 @@ class LiveScreen(Screen):
         key, attempt = key_of(unit), self._attempt
         if attempt is not None and key == key_of(attempt.unit):
             seconds = clock(self._now() - self._unit_began)
-            tier, model = attempt.decision.tier, attempt.model
+            tier, model = attempt.decision.shown.tier, attempt.model
             return Row(name=_name(unit), title=unit.title, state="running", tier=tier, model=model, amount=seconds)
         if key in self._ended:
             return self._ended[key]
