@@ -48,10 +48,10 @@ class Room:
         status = Status(**{**known, "sessions": {"s": SONNET}, **more, "project": where})
         Path(statusfile.file_of(str(self.home), where)).write_bytes(statusfile.encoded(status))
 
-    def line(self, *, now: float = NOW, no_color: bool = True, **said: Any) -> str:
+    def line(self, *, now: float = NOW, no_color: bool = True, base_url: str = "", **said: Any) -> str:
         """What is shown for this word of the agent's."""
         words = {"session_id": "s", "model": {"id": "claude-opus-4-6"}, "workspace": {"project_dir": str(self.project)}, **said}
-        environ = {"STEPDOWN_HOME": str(self.home), **({"NO_COLOR": "1"} if no_color else {})}
+        environ = {"STEPDOWN_HOME": str(self.home), "ANTHROPIC_BASE_URL": base_url, **({"NO_COLOR": "1"} if no_color else {})}
         return line(understood(json.dumps(words).encode(), now), environ, now)
 
 
@@ -150,6 +150,16 @@ def test_the_project_is_the_nearest_one_above(room: Room) -> None:
 def test_a_session_that_is_counted_for_another_project_is_found_there(room: Room, tmp_path: Path) -> None:
     room.leave(project=tmp_path / "elsewhere", saved=3.2)
     assert room.line() == "[S] sonnet-4-6 · saved $3.20 at API prices"
+
+
+def test_before_a_first_request_the_gateway_it_will_go_to_is_known_but_not_what_that_saved_elsewhere(
+    room: Room, tmp_path: Path
+) -> None:
+    room.leave(project=tmp_path / "elsewhere", saved=3.2, mode="observe", url="http://127.0.0.1:8787")
+    assert room.line(session_id="new", base_url="http://127.0.0.1:8787/") == "opus-4-6 · observe"
+    assert room.line(session_id="new", base_url="http://127.0.0.1:9999") == "opus-4-6 · no gateway"
+    room.leave(project=tmp_path / "elsewhere", pid=0, url="http://127.0.0.1:8787")
+    assert room.line(session_id="new", base_url="http://127.0.0.1:8787") == "opus-4-6 · no gateway"
 
 
 def test_a_long_path_has_a_file_too(room: Room) -> None:

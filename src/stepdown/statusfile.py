@@ -15,7 +15,7 @@ _LARGEST: Final = 1024 * 1024
 _LONGEST_NAME: Final = 200
 """Bytes of a file's name, which file systems bound at 255."""
 _LOOKED_AT: Final = 20
-"""Status files of other projects in which a session is looked for, the newest first."""
+"""Status files that are looked into for a session or a gateway, the newest first."""
 _PERCENT: Final = 10.0
 """A meter beyond ten times its limit is nobody's."""
 
@@ -224,7 +224,12 @@ def find(home: str, place: str, session: str = "") -> Status | None:
     nearest = next(_above(home, place), None)
     if not session or (nearest is not None and session in nearest.sessions):
         return nearest
-    return next((one for one in _newest(home, session) if session in one.sessions), nearest)
+    return next((one for one in _newest(home) if session in one.sessions), nearest)
+
+
+def serving(home: str, url: str) -> Status | None:
+    """What the gateway at an address says of whichever project; None where none runs there."""
+    return next((one for one in _newest(home) if one.url == url and one.is_running), None)
 
 
 def _above(home: str, place: str) -> Iterator[Status]:
@@ -238,15 +243,12 @@ def _above(home: str, place: str) -> Iterator[Status]:
         place = above
 
 
-def _newest(home: str, session: str) -> Iterator[Status]:
-    """The files that hold this word, the newest first."""
+def _newest(home: str) -> Iterator[Status]:
+    """The files, the newest first."""
     aged = []
     with contextlib.suppress(OSError), os.scandir(f"{home}/status") as entries:
         for entry in entries:
             if entry.name.endswith(".json") and not entry.name.startswith("."):
                 with contextlib.suppress(OSError):
                     aged.append((entry.stat().st_mtime, entry.path))
-    for _, path in sorted(aged, reverse=True)[:_LOOKED_AT]:
-        found = read(path)
-        if found is not None and session in found.sessions:
-            yield found
+    yield from filter(None, (read(path) for _, path in sorted(aged, reverse=True)[:_LOOKED_AT]))

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from stepdown.errors import LedgerError
 from stepdown.home import home_folder
-from stepdown.statusfile import Status, Window, find, number, share, text
+from stepdown.statusfile import Status, Window, find, number, serving, share, text
 
 _LARGEST: Final = 1024 * 1024
 """Bytes of standard input; Claude Code says about one thousand."""
@@ -93,13 +93,16 @@ def line(said: Said, environ: Mapping[str, str], now: float) -> str:
 
 
 def _status(said: Said, environ: Mapping[str, str]) -> Status | None:
-    """The status of the project that the agent works in."""
+    """The status of the project that the agent works in; before its first request, what holds for all of its gateway's."""
     with contextlib.suppress(OSError, ValueError, LedgerError):  # the directory has gone; it is no path; there is no home
         home = home_folder(environ)
         for place in said.places or (os.getcwd(),):  # noqa: PTH109  (pathlib takes as long to import as all of this)
             found = find(home, os.path.realpath(place), said.session)
             if found is not None:
                 return found
+        elsewhere = serving(home, environ.get("ANTHROPIC_BASE_URL", "").rstrip("/"))
+        if elsewhere is not None:
+            return elsewhere._replace(saved=None, budget=None, sessions={})
     return None
 
 

@@ -92,6 +92,11 @@ class Journey:
         assert self._tap is not None
         return self._tap.url
 
+    @property
+    def kept(self) -> Path:
+        """The gateway's STEPDOWN_HOME."""
+        return self._kept
+
     @contextlib.asynccontextmanager
     async def running(self, preferences: Mapping[str, object]) -> AsyncIterator["Journey"]:
         """The gateway, until the end of this block or `stop`."""

@@ -11,6 +11,8 @@ from stepdown.clients import jsonc
 from stepdown.clients.records import Entry, Lasting, Own
 
 _STATUS_LINE: Final = ("statusLine",)
+_REFRESH: Final = 10
+"""Seconds after which Claude Code draws the line although nothing happened: other sessions use the same windows."""
 _HOOK: Final = ("hooks", "UserPromptExpansion")
 """The hook that is asked before a command's text goes to the model. Only it, and only for this command: a hook on every prompt
 would cost every prompt. Blocked here, ``/rate`` makes no request and leaves nothing in the conversation (seen with 2.1.325)."""
@@ -35,7 +37,8 @@ def with_extras(bare: Lasting) -> Lasting:
     extras: list[Entry] = []
     own, notes = [], []
     if _is_free(said.get("statusLine")):
-        extras.append(Entry(_STATUS_LINE, {"type": "command", "command": _program("statusline")}))
+        line = {"type": "command", "command": _program("statusline"), "refreshInterval": _REFRESH}
+        extras.append(Entry(_STATUS_LINE, line))
     else:
         notes.append(f"statusLine in {bare.file} is your own, and stays: `{_program('statusline')}` prints stepdown's")
     taken = _taken(said, command)
