@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from stepdown.context import build_context
 from stepdown.decision import Context, Decision
 from stepdown.errors import UsageError
-from stepdown.ledger import Evidence, Rating, Record
+from stepdown.ledger import Evidence, Ledger, Rating, Record
 from stepdown.ledger.rules import rating_event
 from stepdown.preferences.schema import ModelChoice
 from stepdown.recorded import is_finished, is_open
@@ -43,6 +44,32 @@ def rating_of(attempts: Sequence[Record], word: str, at: float) -> Rating:
         model=attempt.model,
         at=at,
     )
+
+
+def rate(
+    ledger: Ledger, router: Router, attempts: Sequence[Record], word: str, now: float, *, named: bool = False
+) -> Sequence[str]:
+    """Record a rating; what follows from it, line by line.
+
+    Args:
+        ledger: where.
+        router: decides for the next unit.
+        attempts: all of the unit, the oldest first.
+        word: ``over``, ``ok`` or ``under``.
+        now: seconds since the epoch.
+        named: whether the ceiling was what the unit's requests named, as in the gateway; else the preferences say it.
+
+    Raises:
+        UsageError: as `rating_of`.
+        LedgerError: the ledger takes nothing.
+    """
+    rating = rating_of(attempts, word, now)
+    ledger.rate(rating)
+    # Read anew, or the rating would be missing.
+    context = build_context(ledger, router.preferences, project=rating.project, now=now, catalog=router.catalog)
+    if named:
+        context = below(attempts[-1].attempt.ceiling, context)
+    return list(consequence(rating, start_of(attempts), router, context))
 
 
 def start_of(attempts: Sequence[Record]) -> Tier:

@@ -8,12 +8,11 @@ import click
 
 from stepdown.cli.arguments import TREE, project_at
 from stepdown.cli.screen import say
-from stepdown.context import build_context
 from stepdown.ledger import open_ledger
 from stepdown.ledger.records import Record
 from stepdown.ledger.rules import RATINGS
 from stepdown.preferences import load_preferences
-from stepdown.rating import below, consequence, rating_of, start_of
+from stepdown.rating import rate
 from stepdown.recorded import attempts_at, is_open, last_finished
 from stepdown.routing import Router
 
@@ -34,12 +33,9 @@ def command(*, word: str, unit: tuple[str, ...], project: Path) -> None:
         if is_open(attempts[-1]) and (said := _by_gateway(name, word, attempts)):
             say(*said)
             return
-        rating = rating_of(attempts, word, time.time())
-        ledger.rate(rating)
-        context = build_context(ledger, preferences, project=name, now=rating.at)
-    if not preferences.models:  # a gateway's units: what their requests named was the ceiling
-        context = below(attempts[-1].attempt.ceiling, context)
-    say(*consequence(rating, start_of(attempts), Router(preferences), context))
+        # Without models in the preferences these are a gateway's units, whose requests named the ceiling.
+        following = rate(ledger, Router(preferences), attempts, word, time.time(), named=not preferences.models)
+    say(*following)
     if not preferences.dynamic_routing.enabled:
         say("Routing is off, so nothing follows from it yet (dynamic_routing.enabled).")
 

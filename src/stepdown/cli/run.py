@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 
@@ -30,6 +30,7 @@ from stepdown.dispatch.forecast import Forecast
 from stepdown.dispatch.lock import only_run
 from stepdown.dispatch.loop import run_plan, selected
 from stepdown.dispatch.resume import settle_left_behind
+from stepdown.dispatch.trial import Several, Watcher
 from stepdown.dispatch.verify import program_finder
 from stepdown.errors import AgentError, LedgerError
 from stepdown.ledger import Ledger, open_ledger
@@ -47,6 +48,14 @@ _MAY_NOT_WRITE: Final = (
 )
 
 
+class Look(NamedTuple):
+    """How the run is shown: every step, plain lines, a page."""
+
+    steps: bool
+    plain: bool
+    page: bool
+
+
 @click.command("run", short_help="Run a plan's pending units, each on its model.")
 @click.argument("path", type=TREE, default=".")
 @click.option("--agent", "agent_name", default="claude", show_default=True, metavar="|".join(AGENTS), help="Who does the work.")
@@ -56,6 +65,7 @@ _MAY_NOT_WRITE: Final = (
 @click.option("--yes", is_flag=True, help="Run the commands that the plan names for verification, without asking.")
 @click.option("--assume", type=TREE, metavar="FILE", help="Preferences to use instead of the project's own.")
 @click.option("--steps", is_flag=True, help="Show every step of the agent.")
+@click.option("--page", is_flag=True, help="Show the run on a page for the browser, too.")
 @click.option("--plain", is_flag=True, help="Plain lines, nothing redrawn in place; without a terminal it is so anyway.")
 def command(
     *,
@@ -68,6 +78,7 @@ def command(
     assume: Path | None,
     steps: bool,
     plain: bool,
+    page: bool,
 ) -> None:
     """Run the pending units of the plan at PATH in order, each on the model decided for it.
 
@@ -93,7 +104,8 @@ def command(
         say(*reset_if_due(ledger, workspace.preferences, workspace.plan.project, started))
         allowed = _commands_allowed(workspace, ledger, waiting, yes=yes)
         try:
-            failed = asyncio.run(_run(workspace, agent, ledger, only, max_units, allowed=allowed, steps=steps, plain=plain))
+            look = Look(steps=steps, plain=plain, page=page)
+            failed = asyncio.run(_run(workspace, agent, ledger, only, max_units, allowed=allowed, look=look))
         except (asyncio.CancelledError, BrokenPipeError) as error:
             # Another signal than ctrl-C, or nobody reads what we print: stopped before everything was done all the same.
             raise KeyboardInterrupt from error
@@ -119,8 +131,7 @@ async def _run(
     max_units: int | None,
     *,
     allowed: bool,
-    steps: bool,
-    plain: bool,
+    look: Look,
 ) -> bool:
     """Run, print, sum up; whether a unit failed."""
     prompts = prompt_directories(workspace.root)
@@ -134,10 +145,9 @@ async def _run(
         say(*await settle_left_behind(dispatcher))
         if dispatcher.tree.note:
             say(f"Note: {dispatcher.tree.note}.")
+        page = [await _page(stack, workspace, agent, ledger)] if look.page else []
         keys = stack.enter_context(RatingKeys(ledger, workspace.plan.project))
-        screen = stack.enter_context(
-            _screen(Forecast(dispatcher, only=only, max_units=max_units), keys, steps=steps, plain=plain)
-        )
+        screen = stack.enter_context(_screen(Forecast(dispatcher, only=only, max_units=max_units), keys, look))
 
         @contextlib.contextmanager
         def aside() -> Iterator[None]:
@@ -149,7 +159,7 @@ async def _run(
                 return _go_on(why)
 
         _stop_like_others(aside)
-        watcher = stack.enter_context(watched(screen, agent.name, workspace.router.catalog))
+        watcher = stack.enter_context(watched(Several(screen, *page), agent.name, workspace.router.catalog))
         running = run_plan(dispatcher, only=only, max_units=max_units, watcher=watcher, go_on=go_on)
         results = []
         async for done in running:
@@ -159,13 +169,22 @@ async def _run(
     return any(done.failed and not done.unit.is_hook for done in results)
 
 
-def _screen(forecast: Forecast, keys: RatingKeys, *, steps: bool, plain: bool) -> Screen:
+def _screen(forecast: Forecast, keys: RatingKeys, look: Look) -> Screen:
     """What shows the run: redrawn in place where there is a terminal for that, else plain lines."""
-    if plain or not can_redraw(sys.stdout):
-        return Screen(steps=steps, offer=keys.offer)
+    if look.plain or not can_redraw(sys.stdout):
+        return Screen(steps=look.steps, offer=keys.offer)
     from stepdown.cli.live import LiveScreen  # noqa: PLC0415  (only where it is seen)
 
-    return LiveScreen(forecast, keys, steps=steps)
+    return LiveScreen(forecast, keys, steps=look.steps)
+
+
+async def _page(stack: AsyncExitStack, workspace: Workspace, agent: Agent, ledger: Ledger) -> Watcher:
+    """Show the run on a page as well, and say where."""
+    from stepdown.cli.run_page import RunHost, shown  # noqa: PLC0415  (a web server, only where it is asked for)
+
+    host = RunHost(workspace, agent.name, ledger)
+    say(f"The page of this run: {await stack.enter_async_context(shown(host))}", "")
+    return host
 
 
 def _go_on(why: str) -> bool:

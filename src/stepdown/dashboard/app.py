@@ -79,6 +79,10 @@ class Dashboard:
         """``GET /page/static/page.css``: the page's style sheet, with what all pages share."""
         return Response(self._parts.style(), headers=_UNCHANGING, media_type="text/css")
 
+    def poke(self) -> bool:
+        """Have every open page told what there is now; whether there is one."""
+        return self._channels.poke()
+
     async def close(self) -> None:
         """Let go of the ledger."""
         await self._reading.close()

@@ -107,6 +107,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         first_byte: the median of seconds until the first byte; None is unknown.
         last: seconds since the epoch, when it was asked last.
         rests: seconds for which its provider asked not to be asked again; 0 is not at all.
+        counts: what `requests` are: ``request`` or ``attempt``.
     """
 
     model: str
@@ -117,6 +118,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     first_byte: float | None
     last: float
     rests: float = 0.0
+    counts: str = "request"
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):

@@ -189,10 +189,11 @@ class Channels:
             found = self._channels[project] = self._make(project)
         return found
 
-    def poke(self) -> None:
-        """Something was said that concerns them all."""
+    def poke(self) -> bool:
+        """Something was said that concerns them all; whether anybody looks."""
         for channel in self._channels.values():
             channel.poke()
+        return any(channel.watched for channel in self._channels.values())
 
 
 def _event(name: str, html: str) -> bytes:

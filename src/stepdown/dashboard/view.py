@@ -11,11 +11,10 @@ from stepdown.catalog import Catalog
 from stepdown.context import build_context
 from stepdown.decision import Context
 from stepdown.ledger import Account, Attempt, Ledger, Record
-from stepdown.ledger.port import GATEWAY
 from stepdown.ledger.rules import SECONDS_PER_DAY
 from stepdown.ledger.units import place
 from stepdown.preferences.schema import Preferences
-from stepdown.recorded import is_finished
+from stepdown.recorded import is_finished, is_open
 from stepdown.report import charts
 from stepdown.report.learned import Learned, follows, gather
 from stepdown.routing import Router
@@ -69,19 +68,15 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def can_be_rated(self) -> bool:
         """Whether there is something to judge; a unit in the gateway is over when its user judges it."""
-        return self.attempt.tier is not None and (is_finished(self.last) or self._is_open)
+        return self.attempt.tier is not None and (is_finished(self.last) or is_open(self.last))
 
     @property
     def ended(self) -> str:
         """``running``, ``open`` (more requests of it may come), ``verified``, ``unverified``, ``failed``."""
         outcome = self.last.outcome
         if outcome is None:
-            return "open" if self._is_open else "running"
+            return "open" if is_open(self.last) else "running"
         return "failed" if outcome.failure is not None else "verified" if outcome.verified else "unverified"
-
-    @property
-    def _is_open(self) -> bool:
-        return self.last.outcome is None and self.attempt.agent == GATEWAY
 
 
 class Units(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from stepdown.context import build_context
 from stepdown.errors import LedgerError, StepdownError, UsageError
 from stepdown.gateway.books import Books
 from stepdown.gateway.client import Gone, read_body
@@ -19,7 +18,7 @@ from stepdown.gateway.protocols import WIRES
 from stepdown.gateway.recorder import Recorder
 from stepdown.gateway.wire import Unreadable
 from stepdown.ledger.port import Ledger
-from stepdown.rating import below, consequence, rating_of, start_of
+from stepdown.rating import rate
 from stepdown.recorded import attempts_at
 
 _Said = TypeVar("_Said")
@@ -137,7 +136,7 @@ class Control:
             raise Unreadable("a unit or a session is expected")
         return said
 
-    async def judge(self, word: str, unit: str, project: str) -> list[str]:
+    async def judge(self, word: str, unit: str, project: str) -> Sequence[str]:
         """Rate a unit, by its id or ``type id``; what follows from it, line by line.
 
         Raises:
@@ -146,15 +145,9 @@ class Control:
         self._recorder.end_unit(project, unit)
         return await self._recorder.ask(lambda ledger: self._rate(ledger, word, unit, project))
 
-    def _rate(self, ledger: Ledger, word: str, unit: str, project: str) -> list[str]:
+    def _rate(self, ledger: Ledger, word: str, unit: str, project: str) -> Sequence[str]:
         """In the ledger's thread."""
-        attempts = attempts_at(ledger, project, unit)
-        rating = rating_of(attempts, word, time.time())
-        ledger.rate(rating)
-        world = self._desk.world
-        # Read anew, or the rating would be missing; and below the model that was named, which is the ceiling here.
-        context = build_context(ledger, world.preferences, project=project, now=rating.at, catalog=world.catalog)
-        return list(consequence(rating, start_of(attempts), world.router, below(attempts[-1].attempt.ceiling, context)))
+        return rate(ledger, self._desk.world.router, attempts_at(ledger, project, unit), word, time.time(), named=True)
 
     async def mode(self, request: Request) -> Response:
         """``POST /v1/stepdown/mode`` with ``{"mode": "delegated"}``."""
