@@ -122,11 +122,11 @@ def _plan(board: Board, room: int, width: int, *, color: bool) -> list[str]:
     if at is None:
         at = next((number for number, row in enumerate(rows) if row.state == "ahead"), len(rows))
     first = max(0, min(at - room // 3, len(rows) - room))
-    # The columns are made for the whole plan, so that they stay where they are while it scrolls.
+    shown = rows[first : first + room]
     model = Column(spare=0 if width >= _ROOM_FOR_MODELS else 1)
     columns = (Column(), Column(), Column(shrinks=True), model, Column(right=True))
-    lines = table(columns, [_cells(row, board.turn) for row in rows], width=width)[first : first + room]
-    return [_painted(line, row, color=color) for line, row in zip(lines, rows[first:], strict=False)]
+    lines = table(columns, [_cells(row, board.turn) for row in shown], width=width)
+    return [_painted(line, row, color=color) for line, row in zip(lines, shown, strict=True)]
 
 
 def _cells(row: Row, turn: int) -> tuple[str, ...]:
