@@ -85,8 +85,10 @@ class LiveScreen(Screen):
         if self._timer is not None:
             self._timer.cancel()
         self._holds = False
-        self._printed()  # a unit that was broken off is named, too
-        self._place.close()
+        try:
+            self._printed()  # a unit that was broken off is named, too
+        finally:  # also where the terminal is gone, and with it whoever could read that
+            self._place.close()
 
     def paused(self) -> contextlib.AbstractContextManager[None]:
         """The terminal as it was, for a while: for a question."""
