@@ -52,7 +52,7 @@ def last_finished(ledger: Ledger, project: str) -> Sequence[Record]:
         if (is_finished(record) or is_open(record)) and not record.attempt.unit_type.startswith(("hook/", "subagent/"))
     ]
     if not ended:
-        raise UsageError(f"no finished unit of {project} is in the ledger; `stepdown run` makes them")
+        raise UsageError(f"no finished unit of {project} is in the ledger; `stepdown run` and `stepdown serve` make them")
     last = max(ended, key=lambda record: (_when(record), record.id)).attempt
     return [record for record in ledger.of_unit(project, last.unit_id) if record.attempt.unit_type == last.unit_type]
 
