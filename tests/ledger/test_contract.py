@@ -356,6 +356,18 @@ def test_the_attempts_of_a_unit_come_the_oldest_first(ledger: Ledger) -> None:
     assert list(ledger.of_unit("/work", "T0")) == []
 
 
+def test_every_unit_comes_with_all_its_attempts_and_one_may_stop_in_the_middle(ledger: Ledger) -> None:
+    for number, unit in enumerate(("T02", "T01", "T02")):
+        ledger.settle(ledger.begin(attempt(unit_id=unit, started=NOON + number)), Outcome(cost_usd=0.5, finished=NOON + 9))
+    ledger.begin(attempt(project="/other"))
+    found = [[(one.attempt.unit_id, one.id) for one in unit] for unit in ledger.every_unit("/work")]
+    assert found == [[("T01", 2)], [("T02", 1), ("T02", 3)]]
+    assert len(list(ledger.every_unit())) == 3
+    first = next(iter(ledger.every_unit("/work")))
+    assert first[0].attempt.decision == "", "no receipt is read for a bill"
+    assert ledger.spent("/work").usd == 1.5, "after breaking off the ledger answers as before"
+
+
 def test_recent_use_is_that_of_successes_the_newest_first(ledger: Ledger) -> None:
     ended = [
         outcome(tokens=Tokens(input=1)),

@@ -147,10 +147,11 @@ def test_a_phone_scrolls_one_way_only(browser: Browser, tmp_path: Path, ledger: 
     assert complaints == []
 
 
-@pytest.mark.parametrize("width", [360, 900, 1280])
-def test_a_fortune_is_not_cut_off(browser: Browser, tmp_path: Path, ledger: Ledger, width: int) -> None:
+@pytest.mark.parametrize("usd", [1_999.99, 12_345.67, 1_234_567.89])
+@pytest.mark.parametrize("width", [360, 840, 900, 1280])
+def test_a_fortune_is_not_cut_off(browser: Browser, tmp_path: Path, ledger: Ledger, width: int, usd: float) -> None:
     attempt = Attempt(project=PROJECT, unit_type="t", unit_id="1", tier=Tier.LIGHT, ceiling="m", downgraded=True, started=BEGAN)
-    ended = Outcome(cost_usd=1_234_567.89, cost_source="priced", ceiling_cost_usd=98_765_432.1, finished=BEGAN)
+    ended = Outcome(cost_usd=usd, cost_source="priced", ceiling_cost_usd=5 * usd, finished=BEGAN)
     ledger.settle(ledger.begin(attempt), ended)
     page, _ = opened(browser, tmp_path, page_of(ledger), width=width)
     cut = "() => [...document.querySelectorAll('.big dd')].filter(each => each.scrollWidth > each.clientWidth).length"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from stepdown.ledger.records import Block, PlanMeter, Rating
+from stepdown.money import dollars
 from stepdown.report import charts, pages
 from stepdown.report.outlook import Outlook
 from stepdown.report.periods import between, date, steps
@@ -67,6 +68,7 @@ def _view(page: LedgerPage) -> dict[str, Any]:
         "saved": saved,
         "compared": bool(saved.runs and (saved.downgraded or saved.cache_usd)),
         "period": _period(report),
+        "longest": max(len(dollars(usd)) for usd in (report.total.spent.usd, saved.counterfactual_usd, saved.net_usd)),
         "explained": EXPLAINED,
         "span": days,
         "spending": charts.stacked([one.tiers for one in days.periods], TIERS, [one.label for one in days.periods]),
