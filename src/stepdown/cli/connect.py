@@ -27,7 +27,8 @@ def command(*, name: str | None, undo: bool, only_print: bool, no_statusline: bo
     """Write the lasting configuration by which the agent NAME goes through the gateway, and show what changed.
 
     From then on it needs the gateway: keep `stepdown serve` running. A copy of the file is kept, and --undo takes back just
-    what was written here. Without NAME: the agents that are known, and which are connected. `stepdown exec` needs none of this.
+    what was written here. Claude Code gets a status line and /rate besides, where you have none of your own. Without NAME: the
+    agents that are known, and which are connected. `stepdown exec` needs none of this.
     """
     there = there_at(f"http://127.0.0.1:{port}", load_preferences(Path()))
     connections = Connections(home() / "connected")

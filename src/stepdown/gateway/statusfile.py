@@ -29,7 +29,7 @@ from stepdown.whole import write_whole
 
 _log: Final = logging.getLogger("stepdown.gateway")
 
-INTERVAL: Final = 2.0
+_INTERVAL: Final = 2.0
 """Seconds between two looks at what has changed while nothing passes."""
 _PAUSE: Final = 0.25
 """Seconds between two looks while something does: Claude Code draws its line about half a second after an answer, and then not
@@ -87,13 +87,11 @@ class StatusFiles:
     Args:
         recorder: reads the ledger.
         found: the gateway.
-        interval: seconds between two looks while nothing passes.
     """
 
-    def __init__(self, recorder: Recorder, found: Found, interval: float = INTERVAL) -> None:
+    def __init__(self, recorder: Recorder, found: Found) -> None:
         self._recorder = recorder
         self._found = found
-        self._interval = interval
         self._home = str(home())
         self._born = statusfile.born(found.pid)
         self._projects: dict[str, _Project] = {}  # the one that was silent longest first
@@ -138,7 +136,7 @@ class StatusFiles:
                 await self._write(name, project, desk, pid=self._found.pid)
             await asyncio.sleep(_PAUSE)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self._interval)
+                await asyncio.wait_for(self._news.wait(), _INTERVAL)
             self._news.clear()
 
     async def _write(self, name: str, project: _Project, desk: Desk, *, pid: int) -> None:
