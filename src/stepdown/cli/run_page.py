@@ -5,7 +5,7 @@ import contextlib
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -55,7 +55,6 @@ class RunHost:
         self._doing: dict[tuple[str, str], Doing] = {}
         self._steps: dict[tuple[str, str], deque[str]] = {}
         self._health: dict[str, Health] = {}
-        self._followers: set[Callable[[], None]] = set()
         self.ended = False
 
     # What the run says.
@@ -80,7 +79,6 @@ class RunHost:
             cause=cause,
             since=time.time(),
         )
-        self._changed()
 
     def step(self, unit: Unit, step: Step) -> None:
         """The agent did something."""
@@ -90,21 +88,18 @@ class RunHost:
             steps = self._steps[key]
             steps.append(f"{step.name} {step.detail}".strip())
             self._doing[key] = msgspec.structs.replace(doing, steps=tuple(steps), counted=doing.counted + 1)
-            self._changed()
 
     def used(self, unit: Unit, use: Use) -> None:
         """More was used."""
         doing = self._doing.get((unit.type, unit.id))
         if doing is not None:
             self._doing[unit.type, unit.id] = msgspec.structs.replace(doing, tokens=use.tokens.total, cost_usd=use.cost_usd)
-            self._changed()
 
     def ends(self, unit: Unit, decision: Decision, outcome: Outcome, steps: int) -> None:  # noqa: ARG002  (the port's)
         """An attempt is over."""
         doing = self._doing.pop((unit.type, unit.id), None)
         if doing is not None:
             self._note(doing.model, doing.tier, outcome)
-        self._changed()
 
     def alert(self, text: str) -> None:
         """A budget passed a mark: the page has it among its meters."""
@@ -122,10 +117,6 @@ class RunHost:
             last=outcome.finished,
             counts="attempt",
         )
-
-    def _changed(self) -> None:
-        for follower in self._followers:
-            follower()
 
     # What the page asks.
 
@@ -162,11 +153,6 @@ class RunHost:
     def health(self) -> Sequence[Health]:
         """See `Host.health`."""
         return sorted(self._health.values(), key=lambda one: -one.last)
-
-    def follow(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """See `Host.follow`."""
-        self._followers.add(changed)
-        return lambda: self._followers.discard(changed)
 
     def switch(self, mode: str) -> str:  # noqa: ARG002  (the port's)
         """See `Host.switch`."""

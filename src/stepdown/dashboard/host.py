@@ -1,6 +1,6 @@
 """What the page is told by the process that shows it, and what it may ask of that process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -174,10 +174,6 @@ class Host(Protocol):
 
     def health(self) -> Sequence[Health]:
         """How the models have been answering."""
-        ...
-
-    def follow(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """Have `changed` called when any of this has become different; what is returned ends that."""
         ...
 
     def switch(self, mode: str) -> str:

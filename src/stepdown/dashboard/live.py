@@ -12,6 +12,7 @@ from stepdown.dashboard.host import Host
 from stepdown.dashboard.reading import Reading
 from stepdown.dashboard.render import Parts
 from stepdown.dashboard.view import State, Units, read_state, read_units
+from stepdown.decision import Context
 from stepdown.errors import StepdownError
 from stepdown.ledger.port import Ledger
 
@@ -59,13 +60,15 @@ class Channel:
         self._said = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
         self._one_at_a_time = asyncio.Lock()
-        self._moved = self._at_once = True
+        self._at_once = True
+        self._told: object = None
         self._took = 0.0
         # Of the thread that reads.
         self._units: Units | None = None
         self._state: State | None = None
         self._units_stamp = self._state_stamp = -1
         self._state_read = 0.0
+        self._context: Context | None = None
 
     @property
     def watched(self) -> bool:
@@ -105,7 +108,6 @@ class Channel:
 
     async def _keep(self) -> None:
         """Look as long as somebody is looking."""
-        stop = self._host.follow(self._move)
         ending = asyncio.ensure_future(self._closing.wait())
         try:
             while self._followers and not ending.done():
@@ -116,44 +118,40 @@ class Channel:
                 said.cancel()
                 self._said.clear()
         finally:
-            stop()
             ending.cancel()
             self._keeping = None
             self._tell()
-
-    def _move(self) -> None:
-        self._moved = True
 
     async def _refresh(self) -> None:
         async with self._one_at_a_time:
             begun = time.monotonic()
             at_once, self._at_once = self._at_once, False
-            moved, self._moved = self._moved or at_once, False
             host = self._host
-            facts = host.facts()
-            doing, requests, health = host.doing(self._project), host.requests(self._project), host.health()
+            told = (host.facts(), host.doing(self._project), host.requests(self._project), host.health())
             (preferences, catalog), context = host.world(), host.context(self._project)
 
             def make(ledger: Ledger) -> dict[str, str]:
                 stamp, now, made = ledger.stamp(), time.time(), dict[str, str]()
                 age = now - self._state_read
-                read_again = at_once or age >= ANYWAY or (stamp != self._state_stamp and age >= SELDOM)
+                changed = stamp != self._state_stamp or context is not self._context
+                read_again = at_once or age >= ANYWAY or (changed and age >= SELDOM)
                 if self._state is None or read_again:
                     self._state = read_state(ledger, preferences, catalog, self._project, now, context)
-                    self._state_read, self._state_stamp = now, stamp
+                    self._state_read, self._state_stamp, self._context = now, stamp, context
                     made |= self._make.state(self._state)
                 if self._units is None or at_once or stamp != self._units_stamp:
                     self._units, self._units_stamp = read_units(ledger, self._project), stamp
                     made |= self._make.units(self._units)
-                if moved or read_again:
-                    made |= self._make.moving(facts, doing, requests, health, self._state)
+                if told != self._told or read_again:
+                    made |= self._make.moving(*told, self._state)
+                    self._told = told
                 return made
 
             try:
                 self._publish(await self._reading.ask(make))
             except StepdownError as problem:
                 self._publish({"trouble": self._make.trouble(str(problem))})
-                self._moved = True
+                self._told = None
             self._took = time.monotonic() - begun
 
     def _publish(self, made: Mapping[str, str]) -> None:

@@ -143,7 +143,9 @@ class Control:
             StepdownError: there is no such unit, or the ledger takes nothing.
         """
         self._recorder.end_unit(project, unit)
-        return await self._recorder.ask(lambda ledger: self._rate(ledger, word, unit, project))
+        lines = await self._recorder.ask(lambda ledger: self._rate(ledger, word, unit, project))
+        await self._recorder.refresh()  # the very next decision goes by it
+        return lines
 
     def _rate(self, ledger: Ledger, word: str, unit: str, project: str) -> Sequence[str]:
         """In the ledger's thread."""

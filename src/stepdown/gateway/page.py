@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from stepdown.catalog import Catalog, Model
@@ -72,7 +72,6 @@ class Passing:
         self._resting = resting
         self._passed: deque[Passed] = deque(maxlen=_KEPT)
         self._answers: dict[str, _Answers] = {}
-        self._followers: set[Callable[[], None]] = set()
 
     def passed(self, passed: Passed) -> None:
         """A request has ended."""
@@ -82,20 +81,9 @@ class Passing:
         for one in passed.given_up:
             self._of(one.hop.model).note(passed.at, one.failure, None)
         self._of(passed.hop.model).note(passed.at, passed.failure or "", passed.first_byte)
-        self.moved()
 
     def _of(self, model: Model) -> _Answers:
         return self._answers.setdefault(model.ref, _Answers(model))
-
-    def moved(self) -> None:
-        """Something is different now."""
-        for follower in self._followers:
-            follower()
-
-    def follow(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """See `Host.follow`."""
-        self._followers.add(changed)
-        return lambda: self._followers.discard(changed)
 
     def of(self, project: str) -> Iterable[Passed]:
         """Those of a project, the newest first."""
@@ -163,10 +151,6 @@ class GatewayHost:
     def health(self) -> Sequence[Health]:
         """See `Host.health`."""
         return self._passing.health()
-
-    def follow(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """See `Host.follow`."""
-        return self._passing.follow(changed)
 
     def switch(self, mode: str) -> str:
         """See `Host.switch`."""
