@@ -38,6 +38,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         patience: seconds after which an answer that is not complete counts as failed.
         size: bytes of each request's body.
         unit: requests that belong to one unit of work, and to one conversation: then the next begins.
+        rate: requests begun a second, over all connections; 0 is as soon as the one before is answered.
     """
 
     port: int
@@ -50,6 +51,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     patience: float = 60.0
     size: int = SIZE
     unit: int = UNIT
+    rate: float = 0.0
 
 
 class Result(msgspec.Struct, kw_only=True):
@@ -76,7 +78,8 @@ class _Work:
     def __init__(self, order: Order) -> None:
         self.order = order
         self.body = body(stream=order.stream, size=order.size)
-        self.end = time.perf_counter() + order.seconds
+        self.start = time.perf_counter()
+        self.end = self.start + order.seconds
         self.begun = 0
         self.units = 0
         self.latencies: list[float] = []
@@ -90,6 +93,11 @@ class _Work:
             return False
         self.begun += 1
         return True
+
+    def pause(self) -> float:
+        """Seconds until the one that was taken last is due."""
+        rate = self.order.rate
+        return self.start + (self.begun - 1) / rate - time.perf_counter() if rate else 0.0
 
     def head(self) -> bytes:
         """The head of the requests of a new unit."""
@@ -133,6 +141,16 @@ class _Connection(asyncio.Protocol):
         self._asked += 1
         self._clear()
         self._waiting = True
+        pause = self._work.pause()
+        if pause > 0:
+            asyncio.get_running_loop().call_later(pause, self._send)
+        else:
+            self._send()
+
+    def _send(self) -> None:
+        assert self._transport is not None
+        if self._transport.is_closing():  # while it waited: counted where the connection is lost
+            return
         self._began = time.perf_counter()
         self._transport.write(self._head)
         self._transport.write(self._work.body)
