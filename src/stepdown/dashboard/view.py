@@ -1,6 +1,7 @@
 """What the page shows of the ledger. Every question asked here takes as long for a million units as for a hundred."""
 
 import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -240,11 +241,12 @@ def _row(ledger: Ledger, project: str, attempts: Sequence[Record]) -> Row:
 
 
 def _place(text: str) -> tuple[float, int] | None:
-    at, _, number = text.partition("-")
+    at, _, number = text.rpartition("-")
     try:
-        return float(at), int(number)
+        found = float(at), int(number)
     except ValueError:
         return None
+    return found if math.isfinite(found[0]) and 0 <= found[1] < 2**63 else None
 
 
 def _since(days: int, now: float) -> float:

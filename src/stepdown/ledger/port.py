@@ -165,7 +165,7 @@ class Ledger(Protocol):
             limit: how many units.
             before: start and id of an attempt: only units whose newest attempt came before that. It is how one reads on.
             id_starts: only units whose ids start so, the first of them in the order of their ids; `before` has no meaning then.
-            failed: only units with a failed attempt, each as old as its newest failure.
+            failed: only units with a failed attempt, each as old as its newest failure, which is among its attempts.
         """
         ...
 

@@ -20,8 +20,10 @@ SHOWN: Final = 20
 _WITHOUT_RECEIPT: Final = ATTEMPT.replace(" decision,", " '',")
 _ATTEMPTS: Final = (
     f"SELECT id, source, {_WITHOUT_RECEIPT}, {OUTCOME}, {USE} FROM attempts INDEXED BY attempts_by_unit "
-    f"WHERE project = ? AND unit_id = ? AND unit_type = ? ORDER BY started DESC, id DESC LIMIT {SHOWN}"
+    "WHERE project = ? AND unit_id = ? AND unit_type = ? {also} ORDER BY started DESC, id DESC LIMIT {limit}"
 )
+_SHOWN: Final = _ATTEMPTS.format(also="", limit=SHOWN)
+_FAILURE: Final = _ATTEMPTS.format(also="AND failure IS NOT NULL", limit=1)
 # Of each unit its newest attempt, found by going back in time and leaving out those that have a newer one.
 _NEWEST: Final = (
     "SELECT unit_type, unit_id FROM attempts AS one INDEXED BY {index} WHERE project = ?1 {also} "
@@ -58,10 +60,10 @@ def newest(
         start = clean(id_starts)
         query = _NAMED.format(also="AND failure IS NOT NULL" if failed else "")
         found = connection.execute(query, (name, start, _after(start), count)).fetchall()
-        return [_attempts(connection, name, unit_type, unit_id) for unit_type, unit_id in found]
+        return [_attempts(connection, (name, unit_id, unit_type), failed=failed) for unit_type, unit_id in found]
     query = _FAILED if failed else _ALL
     found = connection.execute(query, (name, *(before or _LAST), count)).fetchall()
-    return [_attempts(connection, name, unit_type, unit_id) for unit_type, unit_id in found]
+    return [_attempts(connection, (name, unit_id, unit_type), failed=failed) for unit_type, unit_id in found]
 
 
 def of_records(
@@ -78,7 +80,7 @@ def of_records(
     else:
         wanted = [(key, unit) for key, unit in wanted if place(unit, failed=failed) < (before or _LAST)]
         wanted.sort(key=lambda one: place(one[1], failed=failed), reverse=True)
-    return [tuple(_bare(record) for record in reversed(unit[:SHOWN])) for _, unit in wanted[: max(0, limit)]]
+    return [tuple(map(_bare, reversed(_shown(unit, failed=failed)))) for _, unit in wanted[: max(0, limit)]]
 
 
 def every(connection: "sqlite3.Connection", project: str | None) -> Iterator[tuple[Record, ...]]:
@@ -148,9 +150,19 @@ def _bare(record: Record) -> Record:
     return msgspec.structs.replace(record, attempt=msgspec.structs.replace(record.attempt, decision=""))
 
 
-def _attempts(connection: "sqlite3.Connection", project: str, unit_type: str, unit_id: str) -> tuple[Record, ...]:
-    rows = connection.execute(_ATTEMPTS, (project, unit_id, unit_type)).fetchall()
-    return tuple(record_of(row) for row in reversed(rows))
+def _attempts(connection: "sqlite3.Connection", unit: tuple[str, str, str], *, failed: bool) -> tuple[Record, ...]:
+    found = [record_of(row) for row in connection.execute(_SHOWN, unit)]
+    if failed and not any(map(_has_failed, found)):
+        found += (record_of(row) for row in connection.execute(_FAILURE, unit))
+    return tuple(reversed(found))
+
+
+def _shown(unit: Sequence[Record], *, failed: bool) -> Sequence[Record]:
+    """Of a unit's attempts, the newest first, those that are read: with the failure it is asked for, however long ago."""
+    found = unit[:SHOWN]
+    if failed and not any(map(_has_failed, found)):
+        return [*found, next(filter(_has_failed, unit))]
+    return found
 
 
 def _after(start: str) -> str:
