@@ -16,14 +16,18 @@ import msgspec
 import uvicorn
 from yarl import URL
 
+from stepdown.dashboard.app import Dashboard
 from stepdown.gateway.ahead import HOLD
 from stepdown.gateway.app import Gateway
 from stepdown.gateway.books import Books, Line
 from stepdown.gateway.control import Control
 from stepdown.gateway.conversations import Conversations
 from stepdown.gateway.desk import Desk
+from stepdown.gateway.found import Found
 from stepdown.gateway.guard import Guard
+from stepdown.gateway.page import GatewayHost, Passing
 from stepdown.gateway.recorder import Recorder
+from stepdown.gateway.resting import Resting
 from stepdown.gateway.server import Server
 from stepdown.gateway.world import World
 from stepdown.ledger.port import Ledger
@@ -72,11 +76,21 @@ class House:
     """A gateway that runs, and what can be done with it."""
 
     def __init__(
-        self, url: str, desk: Desk, books: Books, recorder: Recorder, session: aiohttp.ClientSession, directory: Path
+        self,
+        url: str,
+        desk: Desk,
+        books: Books,
+        host: GatewayHost,
+        page: Dashboard,
+        recorder: Recorder,
+        session: aiohttp.ClientSession,
+        directory: Path,
     ) -> None:
         self.url = url
         self.desk = desk
         self.books = books
+        self.host = host
+        self.page = page
         self.recorder = recorder
         self.directory = directory
         self._lines: list[Line] = []
@@ -164,13 +178,14 @@ async def open_house(
     providers: str = PROVIDERS,
     environ: Mapping[str, str] = {},
     guard: Guard | None = None,
+    token: str = "",
     timeouts: Timeouts = QUICK,
     hold: float = HOLD,
     drain: int = 5,
     open_ledger: Callable[[], Ledger] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[House]:
-    """A gateway whose ledger and preferences are in `directory`, in front of the providers at `url`."""
+    """A gateway whose ledger and preferences are in `directory`, in front of the providers at `url`; `token` lets one in."""
     async with contextlib.AsyncExitStack() as stack:
         wanted = written(directory, preferences + providers.replace("URL", url))
         ledger = open_ledger or (lambda: SqliteLedger(directory / "ledger.db"))
@@ -179,17 +194,24 @@ async def open_house(
         recorder = Recorder(ledger, preferences=wanted, project=project, journal=journal, interval=0.02, clock=clock)
         await recorder.start()
         stack.push_async_callback(recorder.close)
-        books = Books(recorder, wanted.policy, clock)
+        resting = Resting()
+        lately = Passing(resting)
+        books = Books(recorder, wanted.policy, clock, (lately.passed,))
         known = Conversations((one.project, one.id, one.state) for one in recorder.remembered())
         world = World.of(wanted, environ)
         desk = Desk(world, books, project=project, environ=environ, clock=clock, conversations=known)
         upstream = HttpUpstream()
         stack.push_async_callback(upstream.close)
         control = Control(desk, books, recorder, lambda: {"project": project, "port": 1, "host": "h", "pid": 1})
-        application = Gateway(desk, upstream, books, control, guard or Guard(), timeouts, hold=hold)
+        found = Found(host="127.0.0.1", port=1, pid=1, started=clock(), project=project)
+        host = GatewayHost(found, desk, books, recorder, control, lately)
+        page = Dashboard(host, ledger, control.closing, token)
+        stack.push_async_callback(page.close)
+        guard = guard or Guard(token=token)
+        application = Gateway(desk, upstream, books, control, guard, timeouts, page=page, resting=resting, hold=hold)
         address = await stack.enter_async_context(served(application, control, drain))
         session = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
-        house = House(address, desk, books, recorder, session, directory)
+        house = House(address, desk, books, host, page, recorder, session, directory)
         yield house
 
 
