@@ -112,6 +112,7 @@ def _greeting(found: Found, desk: "Desk") -> Iterator[str]:
     yield f"stepdown listens on {found.url}, mode {desk.mode}: {MODES[desk.mode]}"
     yield f"  project    {found.project}"
     yield f"  providers  {', '.join(_providers(preferences))}"
+    yield f"  the page   {found.url}/"
     yield f"  for Claude Code and Anthropic's SDKs    ANTHROPIC_BASE_URL={found.url}"
     yield f"  for Codex, OpenCode and OpenAI's SDKs   OPENAI_BASE_URL={found.url}/v1"
     if found.port == PORT:
