@@ -15,7 +15,8 @@ from typing import IO, Final
 import msgspec
 
 _TOP: Final = Path(__file__).parents[2]
-_FIRST: Final = b"event: "
+_FIRST: Final = 2_000
+"""Bytes from which on a page has been told more than that it will be told something."""
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,9 +48,12 @@ class _Follower(asyncio.Protocol):
         transport.write(self._head)
 
     def data_received(self, data: bytes) -> None:
+        if not self.size and not self.begun.done() and not data.startswith(b"HTTP/1.1 200 "):
+            self.connection_lost(ConnectionError(f"the page's events: {data[:40]!r}"))
+            return
         self.told += 1
         self.size += len(data)
-        if not self.begun.done() and _FIRST in data:
+        if not self.begun.done() and self.size > _FIRST:
             self.begun.set_result(None)
 
     def connection_lost(self, problem: Exception | None) -> None:
@@ -99,13 +103,14 @@ def open_pages(port: int, path: str, pages: int) -> Iterator[Pages]:
 
 async def _follow(port: int, path: str, pages: int) -> None:
     loop = asyncio.get_running_loop()
-    head = f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\naccept: text/event-stream\r\n\r\n".encode()
-    opened = [(await loop.create_connection(lambda: _Follower(head), "127.0.0.1", port))[1] for _ in range(pages)]
+    head = f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\naccept: text/event-stream\r\n"
+    head += "accept-encoding: gzip, deflate, br, zstd\r\n\r\n"
+    opened = [(await loop.create_connection(lambda: _Follower(head.encode()), "127.0.0.1", port))[1] for _ in range(pages)]
     await asyncio.gather(*(one.begun for one in opened))
     print("open", flush=True)
     while await loop.run_in_executor(None, sys.stdin.readline):
         for one in opened:
-            one.told = one.size = 0
+            one.told, one.size = 0, 0
     heard = Heard(
         told=sum(one.told for one in opened) / pages,
         size=sum(one.size for one in opened) / pages,

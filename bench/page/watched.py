@@ -17,7 +17,7 @@ from bench.page.gateway import QUERY
 
 RATES: Final = (0.0, 20.0, 100.0)
 """Requests a second, every other one streamed; 0 is none."""
-PAGES: Final = (0, 1, 50)
+PAGES: Final = (0, 50)
 CONNECTIONS: Final = 8
 """Of each of the two kinds."""
 
