@@ -95,7 +95,7 @@ class Channel:
         seen = 0
         try:
             yield b"retry: 1000\n\n"
-            while not self._closing.is_set():
+            while not self._closing.is_set() and self._keeping is not None:  # nobody keeps on: the browser comes again
                 news = self._news
                 due = [part for part in self._parts.values() if part.number > seen]
                 if due:
@@ -109,6 +109,7 @@ class Channel:
     async def _keep(self) -> None:
         """Look as long as somebody is looking."""
         ending = asyncio.ensure_future(self._closing.wait())
+        ending.add_done_callback(lambda _: self._tell())  # whatever is being read, nobody waits for it
         try:
             while self._followers and not ending.done():
                 await self._refresh()
@@ -151,16 +152,18 @@ class Channel:
                 self._publish(await self._reading.ask(make))
             except StepdownError as problem:
                 self._publish({"trouble": self._make.trouble(str(problem))})
-                self._told = None
+                self._told, self._at_once = None, True  # what was read was not shown, and a ledger opened anew counts anew
             self._took = time.monotonic() - begun
 
     def _publish(self, made: Mapping[str, str]) -> None:
+        before = self._count
         for name, html in made.items():
             known = self._parts.get(name)
             if known is None or known.html != html:
                 self._count += 1
                 self._parts[name] = _Part(html, _event(name, html), self._count)
-        self._tell()
+        if self._count != before:
+            self._tell()
 
     def _tell(self) -> None:
         """Wake everybody who waits for news."""
