@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -454,6 +455,27 @@ async def test_a_fault_of_our_own_ends_the_stream_so_that_the_browser_comes_agai
     rig.host.broken = None
     async with following(rig.channel) as again:
         assert set(await again.hears()) == ALL
+
+
+async def test_waiting_for_the_ledger_keeps_no_page_waiting_afterwards(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_SHARE", 40)
+    rig.held.clear()
+    asyncio.get_running_loop().call_later(0.3, rig.held.set)
+    async with following(rig.channel) as follower:
+        await follower.hears()
+        rig.host.under_way = [doing("T1")]
+        await asyncio.wait_for(follower.hears_of("doing", "T1"), 2.0)  # not forty times as long as that took
+
+
+async def test_a_page_that_takes_gzip_is_told_the_same_in_it(rig: Rig) -> None:
+    packed, plain = rig.channel.events(packed=True), rig.channel.events()
+    reader = zlib.decompressobj(wbits=31)
+    for _ in range(2):
+        assert reader.decompress(await anext(packed)) == await anext(plain)
+    rig.host.under_way = [doing("T1")]
+    assert reader.decompress(await anext(packed)) == await anext(plain)
+    for events in (packed, plain):
+        await events.aclose()  # type: ignore[attr-defined]  # (it is a generator)
 
 
 # ----------------------------------------------------------------------------------------------------------------- projects
