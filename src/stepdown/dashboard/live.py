@@ -25,7 +25,7 @@ SELDOM: Final = 5.0
 """Seconds between two looks at sums, budgets and what was learned, where anything was written."""
 ANYWAY: Final = 30.0
 """Seconds after which they are read although nothing was written: windows begin anew, blocks end."""
-_SHARE: Final = 40
+_SHARE: Final = 100
 """Putting it all together may take one in so many seconds of a processor; where that is slow, pages are told less often."""
 _GZIP: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 """What a stream in gzip begins with: deflated, without a name, made at no time and nowhere."""

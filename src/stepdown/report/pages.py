@@ -22,14 +22,16 @@ def environment(*packages: str) -> "Environment":
     """
     # Imported here: commands that draw no page must not wait for it.
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
-    from markupsafe import Markup  # noqa: PLC0415
+    from markupsafe import Markup, escape  # noqa: PLC0415
 
     def harmless(value: object) -> object:
         return one_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
     def number(value: float | None, text: str) -> Markup:
         """A number as people read it, with the exact one beside it."""
-        return Markup('<span class="n" data-value="{}">{}</span>').format(msgspec.json.encode(value).decode(), text)
+        exact = escape(msgspec.json.encode(value).decode())
+        # Both are escaped; Markup.format does the same and takes six times as long, of which a page has hundreds.
+        return Markup(f'<span class="n" data-value="{exact}">{escape(text)}</span>')  # noqa: S704  (see the line above)
 
     made = Environment(
         loader=ChoiceLoader([PackageLoader(package) for package in (*packages, "stepdown.report")]),
