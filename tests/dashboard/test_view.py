@@ -143,10 +143,11 @@ def test_a_unit_is_found_by_how_its_id_begins(ledger: Ledger) -> None:
 
 
 def test_a_failure_long_ago_is_found_all_the_same(ledger: Ledger) -> None:
-    for number in range(PAGE + 1):
-        put(ledger, f"T{number:02}", BEGAN + number, msgspec.structs.replace(ONE, failure="quality"))
-        for again in range(25):
-            put(ledger, f"T{number:02}", BEGAN + 1000 * (again + 1) + number, cause="again", number=again + 2)
+    with ledger.batch():
+        for number in range(PAGE + 1):
+            put(ledger, f"T{number:02}", BEGAN + number, msgspec.structs.replace(ONE, failure="quality"))
+            for again in range(25):
+                put(ledger, f"T{number:02}", BEGAN + 1000 * (again + 1) + number, cause="again", number=again + 2)
     found = pages(ledger, failed=True)
     assert [len(page.rows) for page in found] == [PAGE, 1]
     assert [name for page in found for name in names(page)] == [f"execute-task T{n:02}" for n in reversed(range(PAGE + 1))]

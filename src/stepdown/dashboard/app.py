@@ -4,13 +4,13 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from http.cookies import CookieError, SimpleCookie
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request as Asked
+from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -22,6 +22,7 @@ from stepdown.dashboard.render import Parts
 from stepdown.dashboard.view import read_units
 from stepdown.errors import LedgerError, StepdownError
 from stepdown.ledger.port import Ledger
+from stepdown.ledger.rules import clean
 from stepdown.report.story import gather
 
 COOKIE: Final = "stepdown_page"
@@ -185,11 +186,9 @@ class Dashboard:
         """Whether a browser that brings no token may ask for this: it has signed in, or is about to."""
         if path == SIGN_IN or path.startswith("/page/static/"):
             return True
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return False
-        return cookie is not None and hmac.compare_digest(cookie.value.encode(), proof(self._token).encode())
+        # Whatever their port, other programs of this machine set cookies here: one that breaks the rules does not hide ours.
+        brought = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+        return hmac.compare_digest(brought.encode(), proof(self._token).encode())
 
     def asks_to_sign_in(self) -> Response:
         """What a browser without the token is shown."""
@@ -203,6 +202,8 @@ class Dashboard:
         """
         own = self._host.facts().project
         project = said.get("project") or own
+        if project == clean(own):  # as links and forms have to write it
+            return own
         if project != own and project not in await self._reading.ask(lambda ledger: ledger.projects()):
             raise LedgerError(f"nothing is recorded of a project {project}")
         return project

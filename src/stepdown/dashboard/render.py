@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stepdown.catalog.names import without_date
 from stepdown.dashboard.host import Doing, Facts, Health, Request
 from stepdown.dashboard.view import State, Units
+from stepdown.ledger.rules import clean
 from stepdown.report import pages
 from stepdown.report.story import Story, change, cost_line, ended, plan_says, used
 from stepdown.units import TIERS, Tier
@@ -35,7 +36,7 @@ class Parts:
 
     def page(self, facts: Facts, project: str, parts: Mapping[str, str]) -> str:
         """The whole page."""
-        return self._made("page.html", facts=facts, project=project, parts=parts)
+        return self._made("page.html", facts=facts, project=clean(project), parts=parts)
 
     def moving(
         self, facts: Facts, doing: Sequence[Doing], requests: Sequence[Request], health: Sequence[Health], state: State
@@ -63,7 +64,7 @@ class Parts:
 
     def all_units(self, facts: Facts, project: str, units: Units) -> str:
         """A page of its own for units, however old."""
-        return self._made("all_units.html", facts=facts, project=project, units=units)
+        return self._made("all_units.html", facts=facts, project=clean(project), units=units)
 
     def unit(self, facts: Facts, story: Story, *, alone: bool) -> str:
         """A unit's receipt: `alone` is a page of its own."""

@@ -12,7 +12,7 @@ from stepdown.catalog import Catalog
 from stepdown.context import build_context
 from stepdown.decision import Context
 from stepdown.ledger import Account, Attempt, Ledger, Record
-from stepdown.ledger.rules import SECONDS_PER_DAY
+from stepdown.ledger.rules import SECONDS_PER_DAY, clean
 from stepdown.ledger.units import place
 from stepdown.preferences.schema import Preferences
 from stepdown.recorded import is_finished, is_open
@@ -209,8 +209,8 @@ def read_state(
     days = _days(ledger, project, now)
     tones = [tone for tone in TONES if any(usd.get(tone) for _, usd, _ in days)]
     return State(
-        project=project,
-        projects=list(dict.fromkeys([project, *ledger.projects()])),
+        project=clean(project),
+        projects=list(dict.fromkeys([clean(project), *ledger.projects()])),
         sums=[_sum(span, ledger.accounts(project, since=_since(count, now)), costs) for span, count in SPANS.items()],
         chart=charts.stacked([usd for _, usd, _ in days], TONES, [_day(name) for name, _, _ in days]),
         days=days,
