@@ -33,15 +33,17 @@ def painted(rows: Sequence[paint.Row]) -> str:
 
 def followed(rows: Sequence[watched.Row]) -> str:
     """What open pages cost."""
-    head = ("requests/s", "pages", "CPU ms/request", "% of a core", "more, % of a core", "more, % of its CPU")
+    head = ("requests/s", "pages", "CPU ms/request", "% of a core", "more, % of a core", "more, % of its CPU", "least to most")
     cells = [_followed(row) for row in rows]
     return _table((*head, "told/s", "kB/s a page", "memory MB", "requests", "problems"), cells)
 
 
 def _followed(row: watched.Row) -> tuple[str, ...]:
-    more = ("", "")
+    more = ("", "", "")
     if row.pages:
-        more = (f"{row.more_core:.2%}"[:-1], "" if row.more_share is None else f"{row.more_share:.1%}"[:-1])
+        least, most = row.shares or (0.0, 0.0)
+        share = ("", "") if row.more_share is None else (_percent(row.more_share), f"{_percent(least)} to {_percent(most)}")
+        more = (f"{row.more_core:.2%}"[:-1], *share)
     told = (f"{row.told:.2f}", f"{row.size / 1000:.1f}") if row.pages else ("", "")
     return (
         f"{row.rate:g}",
@@ -54,6 +56,10 @@ def _followed(row: watched.Row) -> tuple[str, ...]:
         f"{row.requests:,}",
         ", ".join(f"{times} {problem}" for problem, times in row.problems.items()),
     )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"[:-1]
 
 
 def verdict(what: str, *, held: bool, why: str) -> str:

@@ -61,6 +61,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         request: CPU seconds a request, everything included; None without requests.
         more_core: CPU seconds a second more than without pages, taken round by round.
         more_share: the same as a share of what the gateway takes without pages; None without requests.
+        shares: of all rounds, the least and the most.
         memory: the most in any round, bytes.
         told: how often a page was told something, a second.
         size: bytes that it was told, a second.
@@ -74,6 +75,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     request: float | None
     more_core: float
     more_share: float | None
+    shares: tuple[float, float] | None
     memory: int
     told: float
     size: float
@@ -151,13 +153,15 @@ def _row(rate: float, many: int, own: Sequence[Turn], without: Sequence[Turn]) -
     for turn in own:
         problems.update(turn.problems)
     lost = sum(one.lost for one in heard)
+    shares = [turn.cpu / base.cpu - 1 for turn, base in pairs]
     return Row(
         rate=rate,
         pages=many,
         core=statistics.median(turn.cpu / turn.seconds for turn in own),
         request=statistics.median(turn.cpu / max(1, turn.requests) for turn in own) if rate else None,
         more_core=statistics.median(turn.cpu / turn.seconds - base.cpu / base.seconds for turn, base in pairs),
-        more_share=statistics.median(turn.cpu / base.cpu - 1 for turn, base in pairs) if rate else None,
+        more_share=statistics.median(shares) if rate else None,
+        shares=(min(shares), max(shares)) if rate else None,
         memory=max(turn.memory for turn in own),
         told=sum(one.told for one in heard) / clock,
         size=sum(one.size for one in heard) / clock,

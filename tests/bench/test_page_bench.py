@@ -110,16 +110,17 @@ def test_turns_are_compared_with_those_of_the_same_round() -> None:
     heard = Heard(told=10, size=50_000, lost=1)
     turns = {
         (20.0, 0): [_turn(1.0), _turn(3.0)],  # the machine was three times as slow in the second round
-        (20.0, 50): [_turn(1.2, heard=heard), _turn(3.6, heard=heard, cut=True)],
+        (20.0, 50): [_turn(1.1, heard=heard), _turn(3.9, heard=heard, cut=True)],
     }
     _, row = watched.rows(turns)
     assert row.more_share == pytest.approx(0.2)
-    assert row.more_core == pytest.approx(0.04)
+    assert row.shares == pytest.approx((0.1, 0.3))
+    assert row.more_core == pytest.approx(0.05)
     assert (row.told, row.size, row.requests) == (1.0, 5_000.0, 400)
     assert row.problems == {"cut": 1, "pages lost": 2}
     of_its_cpu, of_a_core = goals([row])
     assert "MISSED (20.0%)" in of_its_cpu
-    assert "holds (4.00%)" in of_a_core
+    assert "(5.00%)" in of_a_core
 
 
 def test_pages_that_are_open_are_told_what_happens(served: Served, load: Load) -> None:
