@@ -75,12 +75,11 @@ class Passing:
 
     def passed(self, passed: Passed) -> None:
         """A request has ended."""
-        if passed.hop is None:
-            return
         self._passed.appendleft(passed)
         for one in passed.given_up:
             self._of(one.hop.model).note(passed.at, one.failure, None)
-        self._of(passed.hop.model).note(passed.at, passed.failure or "", passed.first_byte)
+        if passed.hop is not None:
+            self._of(passed.hop.model).note(passed.at, passed.failure or "", passed.first_byte)
 
     def _of(self, model: Model) -> _Answers:
         return self._answers.setdefault(model.ref, _Answers(model))
