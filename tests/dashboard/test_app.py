@@ -115,6 +115,14 @@ async def test_another_project_has_a_page_of_its_own_and_an_unknown_one_none(hou
     assert (await say(house, "rate", project="/nowhere", rate="ok complete-slice T1")).status == 422
 
 
+async def test_a_project_is_known_from_its_first_request(house: House) -> None:
+    await house.messages(headers={**UNIT, "x-stepdown-project": "/new"})
+    await house.recorder.flush()  # the unit is still open
+    page = await see(house, "/?project=/new")
+    assert page.status == 200
+    assert b"complete-slice M001/S01" in page.body
+
+
 async def test_older_units_are_gone_through_page_by_page(house: House) -> None:
     for number in range(45):
         put(house, f"T{number:02}")

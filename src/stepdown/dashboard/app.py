@@ -204,7 +204,7 @@ class Dashboard:
         project = said.get("project") or own
         if project == clean(own):  # as links and forms have to write it
             return own
-        if project != own and project not in await self._reading.ask(lambda ledger: ledger.projects()):
+        if project != own and not await self._reading.ask(lambda ledger: ledger.units(project, limit=1)):
             raise LedgerError(f"nothing is recorded of a project {project}")
         return project
 
