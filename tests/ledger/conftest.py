@@ -1,4 +1,4 @@
-"""Both ledgers, and a way to run a program that may not write where root may."""
+"""Every ledger, and a way to run a program that may not write where root may."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from postgres_server import Cluster, running_cluster
 
 import stepdown
 from stepdown.ledger import Ledger, open_ledger
@@ -18,9 +19,24 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> Iterator[str]:
+    """The address of an empty database."""
+    with cluster.database() as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "memory", "postgres"])
 def ledger(request: pytest.FixtureRequest, file: Path) -> Iterator[Ledger]:
-    with open_ledger(f"sqlite:{file}" if request.param == "sqlite" else "memory:") as opened:
+    addresses = {"sqlite": f"sqlite:{file}", "memory": "memory:"}
+    address = addresses.get(request.param) or request.getfixturevalue("database")
+    with open_ledger(address) as opened:
         yield opened
 
 

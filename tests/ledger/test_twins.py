@@ -1,5 +1,6 @@
 """Any history of calls leaves both ledgers saying the same: the sums that triggers keep equal a scan of everything."""
 
+import contextlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
+from postgres_server import Cluster
 
 from stepdown.errors import BudgetError, LedgerError
 from stepdown.ledger import (
@@ -126,39 +128,43 @@ class Twins(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = tempfile.TemporaryDirectory()
+        self.stack = contextlib.ExitStack()
         self.memory: Ledger = open_ledger("memory:")
-        self.sqlite: Ledger = open_ledger(str(Path(self.directory.name) / "ledger.db"))
+        self.place = self.address()
+        self.other = self.stack.enter_context(open_ledger(self.place))
+
+    def address(self) -> str:
+        """Where the other ledger is, which is a new one."""
+        raise NotImplementedError
 
     def teardown(self) -> None:
-        self.sqlite.close()
-        self.directory.cleanup()
+        self.stack.close()
 
     @rule(target=ids, attempt=attempts)
     def begin(self, attempt: Attempt) -> int:
         attempt_id = self.memory.begin(attempt)
-        assert self.sqlite.begin(attempt) == attempt_id
+        assert self.other.begin(attempt) == attempt_id
         return attempt_id
 
     @rule(attempt=attempts, caps=st.lists(caps, min_size=1, max_size=2))
     def begin_below_caps(self, attempt: Attempt, caps: list[Cap]) -> None:
         expected = answer(lambda: self.memory.begin(attempt, caps=caps))
-        assert answer(lambda: self.sqlite.begin(attempt, caps=caps)) == expected
+        assert answer(lambda: self.other.begin(attempt, caps=caps)) == expected
 
     @rule(attempt_id=ids, use=uses)
     def note_use(self, attempt_id: int, use: Use) -> None:
         expected = answer(lambda: self.memory.note_use(attempt_id, use))
-        assert answer(lambda: self.sqlite.note_use(attempt_id, use)) == expected
+        assert answer(lambda: self.other.note_use(attempt_id, use)) == expected
 
     @rule(rating=ratings)
     def rate(self, rating: Rating) -> None:
         self.memory.rate(rating)
-        self.sqlite.rate(rating)
+        self.other.rate(rating)
 
     @rule(attempt_id=ids, outcome=outcomes)
     def settle(self, attempt_id: int, outcome: Outcome) -> None:
         expected = answer(lambda: self.memory.settle(attempt_id, outcome))
-        assert answer(lambda: self.sqlite.settle(attempt_id, outcome)) == expected
+        assert answer(lambda: self.other.settle(attempt_id, outcome)) == expected
 
     @rule(new=st.lists(st.tuples(attempts, uses, st.none() | outcomes), max_size=3), known=ids, breaks=st.booleans())
     def batch(self, new: list[tuple[Attempt, Use, Outcome | None]], known: int, *, breaks: bool) -> None:
@@ -176,57 +182,57 @@ class Twins(RuleBasedStateMachine):
                     raise LedgerError("broken off")
             return said
 
-        assert answer(lambda: fill(self.sqlite)) == answer(lambda: fill(self.memory))
+        assert answer(lambda: fill(self.other)) == answer(lambda: fill(self.memory))
 
     @rule(target=ids, past=st.lists(st.tuples(attempts, outcomes), max_size=4), source=st.sampled_from(["gsd", "other"]))
     def import_records(self, past: list[tuple[Attempt, Outcome]], source: str) -> Any:
         new = self.memory.import_records("/a", source, past)
-        assert self.sqlite.import_records("/a", source, past) == new
+        assert self.other.import_records("/a", source, past) == new
         return multiple()
 
     @rule(new=st.lists(events, max_size=6))
     def add_evidence(self, new: list[Evidence]) -> None:
         self.memory.add_evidence(new)
-        self.sqlite.add_evidence(new)
+        self.other.add_evidence(new)
 
     @rule(pattern=patterns | st.none(), project=names | st.none(), at=st.sampled_from([1.0, 2.0, 3.0, 4.0]))
     def forget(self, pattern: str | None, project: str | None, at: float) -> None:
         forgotten = self.memory.forget(pattern, at, project=project)
-        assert self.sqlite.forget(pattern, at, project=project) == forgotten
+        assert self.other.forget(pattern, at, project=project) == forgotten
 
     @rule(states=st.lists(talks, max_size=4))
     def remember(self, states: list[Conversation]) -> None:
         self.memory.remember(states)
-        self.sqlite.remember(states)
+        self.other.remember(states)
 
     @rule(before=st.floats(0, 20 * DAY))
     def forget_conversations(self, before: float) -> None:
-        assert self.sqlite.forget_conversations(before) == self.memory.forget_conversations(before)
+        assert self.other.forget_conversations(before) == self.memory.forget_conversations(before)
 
     @rule(since=st.floats(0, 20 * DAY))
     def same_conversations(self, since: float) -> None:
-        assert list(self.sqlite.conversations(since)) == list(self.memory.conversations(since))
+        assert list(self.other.conversations(since)) == list(self.memory.conversations(since))
 
     @rule()
     def reopen(self) -> None:
-        self.sqlite.close()
-        self.sqlite = open_ledger(str(Path(self.directory.name) / "ledger.db"))
+        self.other.close()
+        self.other = self.stack.enter_context(open_ledger(self.place))
 
     @rule(since=times, project=st.sampled_from([None, "/a", "/b"]))
     def same_spending(self, since: float, project: str | None) -> None:
-        assert exact(self.sqlite.spent(project, since=since)) == close(self.memory.spent(project, since=since))
+        assert exact(self.other.spent(project, since=since)) == close(self.memory.spent(project, since=since))
 
     @rule(by=st.sampled_from(GROUPS), project=st.sampled_from([None, "/a", "/b"]))
     def same_breakdown(self, by: str, project: str | None) -> None:
         # By name: two groups of equal cost may change places in the last digit.
         memory = sorted(self.memory.breakdown(by, project), key=lambda line: line.key)
-        sqlite = sorted(self.sqlite.breakdown(by, project), key=lambda line: line.key)
+        sqlite = sorted(self.other.breakdown(by, project), key=lambda line: line.key)
         assert [exact(line) for line in sqlite] == [close(line) for line in memory]
 
     @rule(since=times, project=st.sampled_from([None, "/a", "/b"]), daily=st.booleans())
     def same_accounts(self, since: float, project: str | None, *, daily: bool) -> None:
-        memory, sqlite = (ledger.accounts(project, since=since, daily=daily) for ledger in (self.memory, self.sqlite))
-        assert [exact(account) for account in sqlite] == [close(account) for account in memory]
+        memory, other = (ledger.accounts(project, since=since, daily=daily) for ledger in (self.memory, self.other))
+        assert [exact(account) for account in other] == [close(account) for account in memory]
 
     @rule(limit=st.integers(0, 3), starts=names, failed=st.booleans())
     def same_units(self, limit: int, starts: str, *, failed: bool) -> None:
@@ -234,51 +240,71 @@ class Twins(RuleBasedStateMachine):
         before, pages = None, 0
         while pages < 4:
             pages += 1
-            sqlite = self.sqlite.units("/a", limit=limit, before=before, failed=failed)
+            sqlite = self.other.units("/a", limit=limit, before=before, failed=failed)
             assert list(sqlite) == list(self.memory.units("/a", limit=limit, before=before, failed=failed))
             if not sqlite:
                 break
             before = place(sqlite[-1], failed=failed)
-        named = self.sqlite.units("/a", limit=limit, id_starts=starts, failed=failed)
+        named = self.other.units("/a", limit=limit, id_starts=starts, failed=failed)
         assert list(named) == list(self.memory.units("/a", limit=limit, id_starts=starts, failed=failed))
 
     @rule(project=st.sampled_from([None, "/a", "/b"]))
     def same_bill(self, project: str | None) -> None:
-        units = list(self.sqlite.every_unit(project))
+        units = list(self.other.every_unit(project))
         assert units == list(self.memory.every_unit(project))
-        assert sorted(one.id for unit in units for one in unit) == sorted(one.id for one in self.sqlite.records(project))
+        assert sorted(one.id for unit in units for one in unit) == sorted(one.id for one in self.other.records(project))
 
     @rule(limit=st.sampled_from([None, 0, 1, 3]))
     def same_records(self, limit: int | None) -> None:
-        assert list(self.sqlite.records(limit=limit)) == list(self.memory.records(limit=limit))
+        assert list(self.other.records(limit=limit)) == list(self.memory.records(limit=limit))
 
     @rule(project=st.sampled_from([None, "/a", "/b"]), name=names, limit=st.integers(0, 3))
     def same_attempts(self, project: str | None, name: str, limit: int) -> None:
-        assert list(self.sqlite.unfinished(project)) == list(self.memory.unfinished(project))
-        assert list(self.sqlite.of_unit(project or "/a", name)) == list(self.memory.of_unit(project or "/a", name))
-        assert list(self.sqlite.recent_use(name, limit=limit)) == list(self.memory.recent_use(name, limit=limit))
+        assert list(self.other.unfinished(project)) == list(self.memory.unfinished(project))
+        assert list(self.other.of_unit(project or "/a", name)) == list(self.memory.of_unit(project or "/a", name))
+        assert list(self.other.recent_use(name, limit=limit)) == list(self.memory.recent_use(name, limit=limit))
         accounts = self.memory.newest_of_patterns(project or "/a", unit_type=name, units=limit)
-        assert list(self.sqlite.newest_of_patterns(project or "/a", unit_type=name, units=limit)) == list(accounts)
-        assert list(self.sqlite.ratings(project)) == list(self.memory.ratings(project))
+        assert list(self.other.newest_of_patterns(project or "/a", unit_type=name, units=limit)) == list(accounts)
+        assert list(self.other.ratings(project)) == list(self.memory.ratings(project))
 
     @rule(limit=st.integers(0, 3), with_forgotten=st.booleans())
     def same_evidence(self, limit: int, *, with_forgotten: bool) -> None:
         expected = self.memory.evidence(limit=limit, with_forgotten=with_forgotten)
-        assert self.sqlite.evidence(limit=limit, with_forgotten=with_forgotten) == expected
+        assert self.other.evidence(limit=limit, with_forgotten=with_forgotten) == expected
 
     @rule(project=st.sampled_from(["/a", "/b"]), unit_id=names)
     def same_rating(self, project: str, unit_id: str) -> None:
-        memory, sqlite = (ledger.rating(project, "execute-task", unit_id) for ledger in (self.memory, self.sqlite))
-        assert memory == sqlite
+        memory, other = (ledger.rating(project, "execute-task", unit_id) for ledger in (self.memory, self.other))
+        assert memory == other
 
     @invariant()
     def same_projects(self) -> None:
-        assert self.sqlite.projects() == self.memory.projects()
+        assert self.other.projects() == self.memory.projects()
 
     @invariant()
     def same_expectations(self) -> None:
-        assert self.sqlite.expectations() == self.memory.expectations()
+        assert self.other.expectations() == self.memory.expectations()
 
 
-TestTwins = Twins.TestCase
-TestTwins.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+class SqliteTwins(Twins):
+    def address(self) -> str:
+        return str(Path(self.stack.enter_context(tempfile.TemporaryDirectory())) / "ledger.db")
+
+
+class PostgresTwins(Twins):
+    cluster: Cluster
+
+    def address(self) -> str:
+        return self.stack.enter_context(self.cluster.database())
+
+
+STEPS = settings(max_examples=25, stateful_step_count=25, deadline=None)
+
+
+def test_sqlite_says_what_memory_says() -> None:
+    run_state_machine_as_test(SqliteTwins, settings=STEPS)
+
+
+def test_postgres_says_what_memory_says(cluster: Cluster) -> None:
+    PostgresTwins.cluster = cluster
+    run_state_machine_as_test(PostgresTwins, settings=STEPS)

@@ -2,14 +2,12 @@
 # ruff: noqa: S608 - the only names put into SQL are this module's own column lists; every value is bound
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from stepdown.ledger.connection import Connection
 from stepdown.ledger.records import Account, Record
-from stepdown.ledger.rules import SECONDS_PER_DAY, clean, day_name, day_of
+from stepdown.ledger.rules import clean, day_key, day_name, day_of
 from stepdown.units import Tier
-
-if TYPE_CHECKING:
-    import sqlite3  # the twin in memory does without
 
 _SUMS: Final = (
     "attempts, failed, moved, stepped_up, rescued, unpriced, usd, unknown, compared, compared_usd, ceiling_usd, failed_usd, "
@@ -23,7 +21,7 @@ Key = tuple[str, str, str, str]
 """Day, pattern, tier, ceiling."""
 
 
-def read(connection: "sqlite3.Connection", project: str | None, since: float, *, daily: bool) -> list[Account]:
+def read(connection: Connection, project: str | None, since: float, *, daily: bool) -> list[Account]:
     """See `Ledger.accounts`."""
     keys = "day, '' AS pattern, tier, '' AS ceiling" if daily else "'' AS day, pattern, tier, ceiling"
     sums = ", ".join(f"{'total' if name in _MONEY else 'sum'}({name})" for name in _SUMS.split(", "))
@@ -32,8 +30,8 @@ def read(connection: "sqlite3.Connection", project: str | None, since: float, *,
     values: list[object]
     where, values = ([], []) if project is None else (["project = ?"], [clean(project)])
     if since > 0:
-        where.append(f"day >= date(? * {SECONDS_PER_DAY}, 'unixepoch')")
-        values.append(day_of(since))
+        where.append("day >= ?")
+        values.append(day_key(day_of(since)))
     else:
         where.append("day > ''" if daily else "day = ''")
     query = f"SELECT {keys}, {sums} FROM accounts WHERE {' AND '.join(where)} GROUP BY 1, 2, 3, 4"
@@ -52,7 +50,7 @@ def of_records(records: Iterable[Record], since: float, *, daily: bool) -> list[
     return sorted((_account(key, line) for key, line in sums.items()), key=order)
 
 
-def projects(connection: "sqlite3.Connection") -> list[str]:
+def projects(connection: Connection) -> list[str]:
     """See `Ledger.projects`."""
     # Of each project the last day alone is looked up, however many days it has.
     query = (

@@ -1,11 +1,11 @@
-"""What SQLite is asked about attempts, each inside a transaction that the caller holds."""
+"""What is asked about attempts, each inside a transaction that the caller holds."""
 # ruff: noqa: S608 - the only names put into SQL are this package's own column lists; every value is bound
 
-import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from typing import Final
 
+from stepdown.ledger.connection import Connection, streamed
 from stepdown.ledger.port import NotRunningError
 from stepdown.ledger.records import Attempt, Cap, Outcome, Record, Spent, Use
 from stepdown.ledger.rows import (
@@ -20,9 +20,13 @@ from stepdown.ledger.rows import (
     use_of,
     use_values,
 )
-from stepdown.ledger.rules import LAST_SECOND, SECONDS_PER_DAY, check_cap, clean, is_pattern_of, newest_of_units
+from stepdown.ledger.rules import LAST_SECOND, SECONDS_PER_DAY, check_cap, clean, day_key, is_pattern_of, newest_of_units
 
-_BEGIN: Final = f"INSERT INTO attempts ({ATTEMPT}, source) VALUES (?{', ?' * 22}) ON CONFLICT DO NOTHING"
+_BEGIN: Final = f"INSERT INTO attempts ({ATTEMPT}, source) VALUES (?{', ?' * 22}) ON CONFLICT DO NOTHING RETURNING id"
+_IMPORTED: Final = (
+    "SELECT 1 FROM attempts "
+    "WHERE source = ? AND project = ? AND unit_type = ? AND unit_id = ? AND started = ? AND source <> 'run'"
+)
 _SETTLE: Final = f"UPDATE attempts SET ({OUTCOME}) = (?{', ?' * 14}) WHERE id = ? AND finished IS NULL"
 _NOTE_USE: Final = f"UPDATE attempts SET ({USE}) = (?{', ?' * 7}) WHERE id = ? AND finished IS NULL"
 _RECORDS: Final = f"SELECT id, source, {ATTEMPT}, {OUTCOME}, {USE} FROM attempts"
@@ -42,37 +46,44 @@ _ACCOUNTS: Final = (
 )
 _SPENT_WHOLE_DAYS: Final = (
     "SELECT total(usd), sum(input + output + cache_read + cache_write), sum(requests), sum(unpriced), sum(attempts) FROM sums "
-    f"WHERE grouped_by = 'day' AND key >= date(? * {SECONDS_PER_DAY}, 'unixepoch')"
+    "WHERE grouped_by = 'day' AND key >= ?"
 )
 _SPENT_FINISHED: Final = (
-    "SELECT total(cost_usd), sum(input + output + cache_read + cache_write), sum(requests), sum(cost_usd IS NULL), count(*) "
-    "FROM attempts WHERE finished IS NOT NULL AND started >= ? AND started < ?"
+    "SELECT total(cost_usd), sum(input + output + cache_read + cache_write), sum(requests), "
+    "count(*) - count(cost_usd), count(*) FROM attempts WHERE finished IS NOT NULL AND started >= ? AND started < ?"
 )
 # Without being told, SQLite reads the project's whole past in search of the few attempts that run.
 _SPENT_RUNNING: Final = (
-    "SELECT total(max(reserved_usd, coalesce(so_far_usd, 0.0))), "
+    "SELECT total(CASE WHEN so_far_usd > reserved_usd THEN so_far_usd ELSE reserved_usd END), "
     "sum(so_far_input + so_far_output + so_far_cache_read + so_far_cache_write), sum(so_far_requests), 0, count(*) "
     "FROM attempts INDEXED BY attempts_running WHERE finished IS NULL AND started >= ?"
 )
 
+_ALL: Final = 2**62
+"""More rows than there are."""
 
-def insert(connection: sqlite3.Connection, attempt: Attempt, source: str) -> int:
+
+def insert(connection: Connection, attempt: Attempt, source: str) -> int:
     """The new attempt's id; 0 where it was imported before."""
-    cursor = connection.execute(_BEGIN, (*attempt_values(attempt), source))
-    return (cursor.lastrowid or 0) if cursor.rowcount else 0
+    if source != "run":  # asked before it is said: PostgreSQL counts on with every try, also one that finds it there
+        key = (source, attempt.project, attempt.unit_type, attempt.unit_id, attempt.started)
+        if connection.execute(_IMPORTED, key).fetchone():
+            return 0
+    row = connection.execute(_BEGIN, (*attempt_values(attempt), source)).fetchone()
+    return 0 if row is None else int(row[0])
 
 
-def settle(connection: sqlite3.Connection, attempt_id: int, outcome: Outcome) -> None:
+def settle(connection: Connection, attempt_id: int, outcome: Outcome) -> None:
     """End an attempt that runs; see `Ledger.settle`."""
     _change_running(connection, _SETTLE, attempt_id, outcome_values(outcome))
 
 
-def note_use(connection: sqlite3.Connection, attempt_id: int, use: Use) -> None:
+def note_use(connection: Connection, attempt_id: int, use: Use) -> None:
     """See `Ledger.note_use`."""
     _change_running(connection, _NOTE_USE, attempt_id, use_values(use))
 
 
-def check_caps(connection: sqlite3.Connection, attempt: Attempt, caps: Sequence[Cap]) -> None:
+def check_caps(connection: Connection, attempt: Attempt, caps: Sequence[Cap]) -> None:
     """Raises `BudgetError` where the attempt does not fit; holds as long as the transaction lets nobody else write."""
     for cap in caps:
         also, values = of_project(attempt.project, "AND")
@@ -80,13 +91,13 @@ def check_caps(connection: sqlite3.Connection, attempt: Attempt, caps: Sequence[
         check_cap(cap, spent(connection, attempt.project, cap.since).usd, in_flight or 0.0, attempt)
 
 
-def spent(connection: sqlite3.Connection, project: str | None, since: float) -> Spent:
+def spent(connection: Connection, project: str | None, since: float) -> Spent:
     """See `Ledger.spent`: whole days come from the sums, only the day in which the span begins is read attempt by attempt."""
     start = min(max(since, 0.0), LAST_SECOND + 1.0)
     first_day = -int(-start // SECONDS_PER_DAY)
     also, values = of_project(project, "AND")
     parts = [
-        connection.execute(f"{_SPENT_WHOLE_DAYS} {also}", (first_day, *values)).fetchone(),
+        connection.execute(f"{_SPENT_WHOLE_DAYS} {also}", (day_key(first_day), *values)).fetchone(),
         connection.execute(f"{_SPENT_FINISHED} {also}", (start, first_day * SECONDS_PER_DAY, *values)).fetchone(),
         connection.execute(f"{_SPENT_RUNNING} {also}", (start, *values)).fetchone(),
     ]
@@ -94,14 +105,14 @@ def spent(connection: sqlite3.Connection, project: str | None, since: float) -> 
     return Spent(usd=usd, tokens=tokens, requests=requests, unpriced=unpriced, attempts=attempts)
 
 
-def newest(connection: sqlite3.Connection, project: str | None, limit: int | None) -> list[Record]:
+def newest(connection: Connection, project: str | None, limit: int | None) -> list[Record]:
     """See `Ledger.records`."""
     where, values = of_project(project, "WHERE")
     query = f"{_RECORDS} {where} ORDER BY started DESC, id DESC LIMIT ?"
-    return _read(connection, query, (*values, -1 if limit is None else max(0, limit)))
+    return _read(connection, query, (*values, _ALL if limit is None else max(0, limit)))
 
 
-def unfinished(connection: sqlite3.Connection, project: str | None) -> list[Record]:
+def unfinished(connection: Connection, project: str | None) -> list[Record]:
     """See `Ledger.unfinished`."""
     also, values = of_project(project, "AND")
     return _read(
@@ -109,24 +120,24 @@ def unfinished(connection: sqlite3.Connection, project: str | None) -> list[Reco
     )
 
 
-def of_unit(connection: sqlite3.Connection, project: str, unit_id: str) -> list[Record]:
+def of_unit(connection: Connection, project: str, unit_id: str) -> list[Record]:
     """See `Ledger.of_unit`."""
     query = f"{_RECORDS} WHERE project = ? AND unit_id = ? ORDER BY started, id"
     return _read(connection, query, (clean(project), clean(unit_id)))
 
 
-def recent_use(connection: sqlite3.Connection, pattern: str, limit: int) -> list[Use]:
+def recent_use(connection: Connection, pattern: str, limit: int) -> list[Use]:
     """See `Ledger.recent_use`."""
     return [use_of(row) for row in connection.execute(_RECENT_USE, (clean(pattern), max(0, limit)))]
 
 
-def newest_of_patterns(connection: sqlite3.Connection, project: str, unit_type: str, units: int) -> list[Record]:
+def newest_of_patterns(connection: Connection, project: str, unit_type: str, units: int) -> list[Record]:
     """See `Ledger.newest_of_patterns`: rows are fetched only until there are enough."""
     records: list[Record] = []
     for (pattern,) in connection.execute(_PATTERNS, (clean(project),)).fetchall():
         if not is_pattern_of(pattern, unit_type):
             continue
-        with closing(connection.execute(_ACCOUNTS, (clean(project), pattern))) as rows:
+        with closing(streamed(connection, _ACCOUNTS, (clean(project), pattern))) as rows:
             records.extend(newest_of_units(map(account_of, rows), units))
     return records
 
@@ -136,11 +147,11 @@ def of_project(project: str | None, word: str) -> tuple[str, tuple[str, ...]]:
     return ("", ()) if project is None else (f"{word} project = ?", (clean(project),))
 
 
-def _read(connection: sqlite3.Connection, query: str, values: tuple[object, ...]) -> list[Record]:
+def _read(connection: Connection, query: str, values: tuple[object, ...]) -> list[Record]:
     return [record_of(row) for row in connection.execute(query, values)]
 
 
-def _change_running(connection: sqlite3.Connection, update: str, attempt_id: int, values: tuple[object, ...]) -> None:
+def _change_running(connection: Connection, update: str, attempt_id: int, values: tuple[object, ...]) -> None:
     if connection.execute(update, (*values, attempt_id)).rowcount:
         return
     if connection.execute("SELECT 1 FROM attempts WHERE id = ?", (attempt_id,)).fetchone():

@@ -1,9 +1,9 @@
-"""What SQLite is asked about conversations, each inside a transaction that the caller holds."""
+"""What is asked about conversations, each inside a transaction that the caller holds."""
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
+from stepdown.ledger.connection import Connection
 from stepdown.ledger.records import Conversation
 from stepdown.ledger.rules import CONVERSATION_SECONDS, CONVERSATIONS
 
@@ -12,11 +12,11 @@ _PUT: Final = (
     "ON CONFLICT (project, id) DO UPDATE SET at = excluded.at, state = excluded.state"
 )
 _OLDEST: Final = (
-    "DELETE FROM conversations WHERE rowid IN (SELECT rowid FROM conversations ORDER BY at, project, id LIMIT max(0, ?))"
+    "DELETE FROM conversations WHERE (project, id) IN (SELECT project, id FROM conversations ORDER BY at, project, id LIMIT ?)"
 )
 
 
-def put(connection: sqlite3.Connection, states: Sequence[Conversation]) -> None:
+def put(connection: Connection, states: Sequence[Conversation]) -> None:
     """See `Ledger.remember`; there is at least one, and of each conversation one."""
     connection.executemany(_PUT, ((one.project, one.id, one.at, one.state) for one in states))
     forget(connection, max(one.at for one in states) - CONVERSATION_SECONDS)
@@ -25,7 +25,7 @@ def put(connection: sqlite3.Connection, states: Sequence[Conversation]) -> None:
         connection.execute(_OLDEST, (count - CONVERSATIONS,))
 
 
-def since(connection: sqlite3.Connection, moment: float) -> list[Conversation]:
+def since(connection: Connection, moment: float) -> list[Conversation]:
     """See `Ledger.conversations`."""
     query = "SELECT project, id, at, state FROM conversations WHERE at >= ? ORDER BY at, project, id"
     return [
@@ -34,6 +34,6 @@ def since(connection: sqlite3.Connection, moment: float) -> list[Conversation]:
     ]
 
 
-def forget(connection: sqlite3.Connection, before: float) -> int:
+def forget(connection: Connection, before: float) -> int:
     """See `Ledger.forget_conversations`."""
     return connection.execute("DELETE FROM conversations WHERE at < ?", (before,)).rowcount

@@ -1,12 +1,12 @@
-"""Evidence in SQLite: what was learned, what the user said of it, what no longer counts. Inside the caller's transaction."""
+"""Evidence: what was learned, what the user said of it, what no longer counts. Inside the caller's transaction."""
 # ruff: noqa: S608 - the only names put into SQL are this package's own column lists; every value is bound
 
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from itertools import chain, islice
 from typing import Final
 
+from stepdown.ledger.connection import Connection, Cursor, streamed
 from stepdown.ledger.records import Evidence, Rating
 from stepdown.ledger.rows import (
     EVIDENCE,
@@ -32,13 +32,13 @@ _PROJECTS_SKIPPED: Final = 100
 """Projects whose forgotten events SQLite passes over; it refuses too long a condition, and `counting` sees to the others."""
 
 
-def add(connection: sqlite3.Connection, events: Iterable[Evidence]) -> None:
+def add(connection: Connection, events: Iterable[Evidence]) -> None:
     """See `Ledger.add_evidence`."""
     connection.executemany(_ADD, map(evidence_values, events))
 
 
 def newest(
-    connection: sqlite3.Connection, *, limit: int, rating_weight: float, with_forgotten: bool
+    connection: Connection, *, limit: int, rating_weight: float, with_forgotten: bool
 ) -> Mapping[str, Sequence[Evidence]]:
     """See `Ledger.evidence`."""
     forgotten = [] if with_forgotten else forgotten_marks(connection)
@@ -51,29 +51,30 @@ def newest(
     return newest_evidence(events, ratings(connection), forgotten, limit=limit, rating_weight=rating_weight)
 
 
-def forget(connection: sqlite3.Connection, said: Forgotten) -> int:
+def forget(connection: Connection, said: Forgotten) -> int:
     """See `Ledger.forget`."""
-    events = map(event_of, connection.execute(f"SELECT {EVIDENCE} FROM evidence WHERE at <= ?", (said.at,)))
     rated = (rating_event(rating, 1.0) for rating in ratings(connection))
-    covered = sum(said.covers(event) for event in counting(chain(events, rated), forgotten_marks(connection)))
+    marks = forgotten_marks(connection)
+    with closing(streamed(connection, f"SELECT {EVIDENCE} FROM evidence WHERE at <= ?", (said.at,))) as rows:
+        covered = sum(said.covers(event) for event in counting(chain(map(event_of, rows), rated), marks))
     connection.execute(f"INSERT INTO forgotten ({FORGOTTEN}) VALUES (?, ?, ?)", forgotten_values(said))
     return covered
 
 
-def ratings(connection: sqlite3.Connection, where: str = "", values: Sequence[object] = ()) -> list[Rating]:
+def ratings(connection: Connection, where: str = "", values: Sequence[object] = ()) -> list[Rating]:
     """The ratings that hold, the newest first."""
     query = f"SELECT {RATING} FROM ratings_that_hold {where} ORDER BY id DESC"
     return [rating_of(row) for row in connection.execute(query, values)]
 
 
-def rating(connection: sqlite3.Connection, project: str, unit_type: str, unit_id: str) -> Rating | None:
+def rating(connection: Connection, project: str, unit_type: str, unit_id: str) -> Rating | None:
     """See `Ledger.rating`."""
     query = f"SELECT {RATING} FROM ratings WHERE project = ? AND unit_type = ? AND unit_id = ? ORDER BY id DESC LIMIT 1"
     row = connection.execute(query, (clean(project), clean(unit_type), clean(unit_id))).fetchone()
     return None if row is None else rating_of(row)
 
 
-def _newest_first(connection: sqlite3.Connection, pattern: str, tier: Tier, forgotten: Sequence[Forgotten]) -> sqlite3.Cursor:
+def _newest_first(connection: Connection, pattern: str, tier: Tier, forgotten: Sequence[Forgotten]) -> Cursor:
     """Events of a pattern at a tier without most of what is forgotten; the index skips what is forgotten everywhere."""
     everywhere = max((one.at for one in forgotten if one.project is None), default=-1.0)
     where, values = "", [pattern, tier.value, everywhere]
@@ -82,10 +83,10 @@ def _newest_first(connection: sqlite3.Connection, pattern: str, tier: Tier, forg
         values += [one.project, one.at]
     order = "at DESC, project DESC, unit_id DESC, source DESC"
     query = f"SELECT {EVIDENCE} FROM evidence WHERE pattern = ? AND tier = ? AND at > ?{where} ORDER BY {order}"
-    return connection.execute(query, values)
+    return streamed(connection, query, values)
 
 
-def forgotten_marks(connection: sqlite3.Connection) -> list[Forgotten]:
+def forgotten_marks(connection: Connection) -> list[Forgotten]:
     """What no longer counts, each pattern and project once."""
     query = "SELECT pattern, project, max(at) FROM forgotten GROUP BY pattern, project"
     return [forgotten_of(row) for row in connection.execute(query)]

@@ -9,6 +9,8 @@ from stepdown.errors import LedgerError
 from stepdown.home import expanded, home_folder
 from stepdown.ledger.port import Ledger
 
+_POSTGRES = frozenset({"postgresql", "postgres"})
+
 BUSY_SECONDS = 5.0
 """How long a call waits for another process that is writing, in seconds; a write itself takes well under a millisecond."""
 
@@ -23,8 +25,8 @@ def open_ledger(
     """Open a ledger; use it as a context manager or close it.
 
     Args:
-        url: a path, ``sqlite:PATH``, or ``memory:``; None takes ``STEPDOWN_LEDGER`` from `environ`, else ``ledger.db`` in the
-            directory ``STEPDOWN_HOME``, else ``~/.stepdown/ledger.db``.
+        url: a path, ``sqlite:PATH``, ``postgresql://...`` or ``memory:``; None takes ``STEPDOWN_LEDGER`` from `environ`, else
+            ``ledger.db`` in the directory ``STEPDOWN_HOME``, else ``~/.stepdown/ledger.db``.
         environ: the environment to look in.
         create: make the file where there is none; False gives an empty ledger in memory instead, so that a command which only
             reads leaves nothing behind.
@@ -36,6 +38,8 @@ def open_ledger(
     address = url or ledger_location(environ)
     if address in {"memory:", ":memory:"}:
         return _memory()
+    if address.split(":", 1)[0].lower() in _POSTGRES:
+        return _postgres(address, busy_seconds)
     path = _path(address, environ)
     if not create and not path.exists():
         return _memory()
@@ -61,6 +65,14 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(home_folder(environ))
 
 
+def _postgres(address: str, busy_seconds: float) -> Ledger:
+    try:
+        from stepdown.ledger.postgres import PostgresLedger  # noqa: PLC0415 - only where one is asked for
+    except ImportError as missing:
+        raise LedgerError("a PostgreSQL ledger needs its driver: pip install 'stepdown[postgres]'") from missing
+    return PostgresLedger(address, busy_seconds=busy_seconds)
+
+
 def _path(address: str, environ: Mapping[str, str]) -> Path:
     if "\0" in address:
         raise LedgerError("the ledger's address contains a NUL byte: set STEPDOWN_LEDGER to a file")
@@ -73,7 +85,4 @@ def _path(address: str, environ: Mapping[str, str]) -> Path:
         if not rest:
             raise LedgerError(f"'{address}' names no file: write sqlite:PATH")
         return Path(expanded(rest, environ))
-    if scheme in {"postgresql", "postgres"}:
-        # The address may hold a password, so it is not repeated here.
-        raise LedgerError("a PostgreSQL ledger is not supported in this version: set STEPDOWN_LEDGER to a file or sqlite:PATH")
-    raise LedgerError(f"a ledger cannot be opened at '{scheme}:...': use a path, sqlite:PATH or memory:")
+    raise LedgerError(f"a ledger cannot be opened at '{scheme}:...': use a path, sqlite:PATH, postgresql://... or memory:")

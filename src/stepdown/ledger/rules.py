@@ -61,15 +61,28 @@ _ROUNDING: Final = 1e-9
 
 
 def clean(text: str) -> str:
-    r"""The text as a database can hold it: a lone surrogate (a file name that is not UTF-8) becomes ``\udc80``, spelled out."""
-    if text.isascii():
+    r"""The text as a database can hold it: a lone surrogate (a file name that is not UTF-8) becomes ``\udc80``, spelled out.
+
+    So does a NUL, which PostgreSQL does not take.
+    """
+    if is_clean(text):
         return text
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def is_clean(text: str) -> bool:
+    """Whether it certainly is so already; it costs next to nothing to ask."""
+    return text.isascii() and "\0" not in text
 
 
 def day_of(started: float) -> int:
     """Days since the epoch, UTC."""
     return int(started) // SECONDS_PER_DAY  # whole seconds first, as the SQL does: no rounding up at midnight
+
+
+def day_key(day: int) -> str:
+    """The name of a day to compare with: it comes after all names where no calendar has the day any more."""
+    return day_name(day) if day <= LAST_SECOND // SECONDS_PER_DAY else "~"
 
 
 def day_name(day: int) -> str:
@@ -98,7 +111,7 @@ def accepted_attempt(attempt: Attempt) -> Attempt:
     _check_money("reserved_usd", attempt.reserved_usd)
     _check_tokens("expected", attempt.expected)
     _check_count("number", attempt.number)
-    changed = {name: clean(text) for name in _ATTEMPT_TEXTS if not (text := getattr(attempt, name)).isascii()}
+    changed = {name: clean(text) for name in _ATTEMPT_TEXTS if not is_clean(text := getattr(attempt, name))}
     return msgspec.structs.replace(attempt, **changed) if changed else attempt
 
 

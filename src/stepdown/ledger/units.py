@@ -2,17 +2,16 @@
 # ruff: noqa: S608 - the only names put into SQL are this package's own column lists; every value is bound
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
+from stepdown.ledger.connection import Connection, streamed
 from stepdown.ledger.records import Attempt, Outcome, Record
 from stepdown.ledger.rows import ATTEMPT, BILLED, OUTCOME, USE, billed_of, record_of
 from stepdown.ledger.rules import clean
-
-if TYPE_CHECKING:
-    import sqlite3  # the twin in memory does without
 
 SHOWN: Final = 20
 """Attempts of one unit that are read; of more, the newest."""
@@ -46,7 +45,7 @@ _LAST: Final = (1e18, 2**62)
 
 
 def newest(
-    connection: "sqlite3.Connection",
+    connection: Connection,
     project: str,
     *,
     limit: int,
@@ -83,12 +82,13 @@ def of_records(
     return [tuple(map(_bare, reversed(_shown(unit, failed=failed)))) for _, unit in wanted[: max(0, limit)]]
 
 
-def every(connection: "sqlite3.Connection", project: str | None) -> Iterator[tuple[Record, ...]]:
+def every(connection: Connection, project: str | None) -> Iterator[tuple[Record, ...]]:
     """See `Ledger.every_unit`."""
     # In the order of the index on (project, started) the table is read much as it was written.
     where = "NOT INDEXED" if project is None else "INDEXED BY attempts_by_project WHERE project = ?"
-    rows = connection.execute(_EVERY.format(where=where), () if project is None else (clean(project),))
-    return _unit_by_unit(map(billed_of, rows))
+    values = () if project is None else (clean(project),)
+    with closing(streamed(connection, _EVERY.format(where=where), values)) as rows:
+        yield from _unit_by_unit(map(billed_of, rows))
 
 
 def every_of_records(records: Iterable[Record]) -> Iterator[tuple[Record, ...]]:
@@ -150,7 +150,7 @@ def _bare(record: Record) -> Record:
     return msgspec.structs.replace(record, attempt=msgspec.structs.replace(record.attempt, decision=""))
 
 
-def _attempts(connection: "sqlite3.Connection", unit: tuple[str, str, str], *, failed: bool) -> tuple[Record, ...]:
+def _attempts(connection: Connection, unit: tuple[str, str, str], *, failed: bool) -> tuple[Record, ...]:
     found = [record_of(row) for row in connection.execute(_SHOWN, unit)]
     if failed and not any(map(_has_failed, found)):
         found += (record_of(row) for row in connection.execute(_FAILURE, unit))
