@@ -155,7 +155,7 @@ def main() -> None:
                 parts.append(see(small, said.ledger, said.units, bounds, scratch))
             if "pages" in chosen:
                 parts.append(follow(said.ledger, bounds, scratch))
-        except NotHere as problem:
+        except (NotHere, ConnectionError) as problem:
             raise SystemExit(f"bench.page: {problem}") from problem
     print(f"Cores: {os.cpu_count()}; load average before {before:.1f}, after {os.getloadavg()[0]:.1f}.", *parts, sep="\n\n")
 

@@ -76,7 +76,7 @@ class Asking:
 
     Args:
         path: the ledger.
-        times: how often each question will be asked; what is looked at differs from time to time.
+        times: how often each question will be asked; older units are others each time, which nobody has read just before.
     """
 
     def __init__(self, path: Path, times: int) -> None:
@@ -103,7 +103,7 @@ class Asking:
         self._look("newest units", lambda: read_units(ledger, PROJECT))
         at, attempt = self._old[number]
         self._look("older units", lambda: read_units(ledger, PROJECT, before=f"{at!r}-{attempt}"))
-        self._look("units by id", lambda: read_units(ledger, PROJECT, starts=f"M{number:04}/S0"))
+        self._look("units by id", lambda: read_units(ledger, PROJECT, starts=f"M0000/S{number % 10:02}"))
         self._look("units by an id of none", lambda: read_units(ledger, PROJECT, starts="X"))
         self._look("failed units", lambda: read_units(ledger, PROJECT, failed=True))
         self._look("older failed units", lambda: read_units(ledger, PROJECT, before=f"{at!r}-{attempt}", failed=True))
