@@ -168,6 +168,9 @@ async def test_head_says_what_get_would(house: House) -> None:
             "/page/static/page.js": "text/javascript",
             "/page/events": "text/event-stream",
         }.get(path, "text/html")
+    assert not house.page._channels.of(str(house.directory)).watched, "nobody listens"
+    async with asyncio.timeout(2):
+        assert (await see(house)).status == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/page/units", "/page/unit?unit=x", "/?project=x", "/page/events?project=x"])
@@ -430,6 +433,18 @@ async def test_without_scripts_the_browser_is_sent_back_to_where_it_was(house: H
     assert (said.status, said.headers["location"]) == (303, "/")
     wrong = await say(house, "mode", {**BROWSER}, mode="all")
     assert (wrong.status, b"there is no mode" in wrong.body) == (422, True)
+
+
+async def test_what_was_said_is_on_the_next_page_whoever_else_looks(house: House) -> None:
+    async with house.asking("/page/events", None, {"accept": "text/event-stream"}, method="GET") as answer:
+        await answer.content.readuntil(b"event: ")
+        for number in range(6):
+            put(house, f"T{number}")
+            mode = ("full", "observe")[number % 2]
+            assert (await say(house, "mode", BROWSER, mode=mode)).status == 303
+            page = (await see(house)).body.decode()
+            assert re.search(rf'value="{mode}"[^>]* aria-pressed="true"', page), number
+            assert f"complete-slice T{number}" in page
 
 
 # ----------------------------------------------------------------------------------------------------------- who is let in

@@ -106,6 +106,8 @@ class Dashboard:
         except StepdownError as problem:
             return self._problem(problem)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        if request.method == "HEAD":  # its stream would never end
+            return Response(headers=headers, media_type="text/event-stream")
         return StreamingResponse(self._events(project), media_type="text/event-stream", headers=headers)
 
     async def _events(self, project: str) -> AsyncIterator[bytes]:

@@ -85,10 +85,9 @@ class Channel:
         self._said.set()
 
     async def now(self) -> Mapping[str, str]:
-        """Every part, for a page that is being opened."""
-        if self._keeping is None or not self._parts:
-            self._at_once = True
-            await self._refresh()
+        """Every part, for a page that is being opened: as it is after whatever was said before."""
+        self._at_once |= self._keeping is None
+        await self._refresh()
         return {name: part.html for name, part in self._parts.items()}
 
     async def events(self, *, packed: bool = False) -> AsyncIterator[bytes]:
