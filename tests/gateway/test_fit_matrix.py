@@ -90,6 +90,21 @@ SHAPES: dict[str, Shape] = {
     ),
     "Claude Code on 5.5": messages("claude-opus-5-5", INTERLEAVED, max_tokens=128_000, messages=TURN),
     "Claude Code on 4.5": messages("claude-sonnet-4-5", INTERLEAVED, thinking=BUDGET, output_config=None, messages=[FIRST]),
+    "Claude Code in auto mode": messages(
+        OPUS_4_6,
+        f"{INTERLEAVED},afk-mode-2026-01-31,dangerous-tool-use-2026-09-03,thinking-binding-controls-2026-08-01",
+        safeguards=[{"type": "dangerous_tool_use", "classifier_context": {"v": 1}}],
+        diagnostics={"previous_message_id": None},
+    ),
+    "Claude Code in auto mode on 4.5": messages(
+        "claude-sonnet-4-5",
+        f"{INTERLEAVED},afk-mode-2026-01-31,dangerous-tool-use-2026-09-03",
+        thinking=BUDGET,
+        output_config=None,
+        messages=[FIRST],
+        safeguards=[{"type": "dangerous_tool_use", "classifier_context": {"v": 1}}],
+    ),
+    "an unheard-of safeguard": plain(OPUS_4_6, safeguards=[{"type": "of_tomorrow"}]),
     "an SDK": plain(OPUS_4_6),
     "adaptive thinking": plain(OPUS_4_6, thinking={"type": "adaptive"}),
     "effort": plain("claude-opus-4-5", output_config={"effort": "low"}),
@@ -199,6 +214,10 @@ REFUSED: list[tuple[str, Callable[[Mapping[str, Any]], bool], set[str]]] = [
 """Who refuses what, as the vendors or their users say it (where): written down apart from the catalogue, to hold it against."""
 
 
+NOWHERE = {"a beta of tomorrow", "an unheard-of safeguard", "fast", "off at the highest effort"}
+"""What goes to the model that it names, whatever else there is."""
+
+
 def roles(body: Mapping[str, Any]) -> set[str]:
     return {message["role"] for message in body.get("messages", ())}
 
@@ -221,7 +240,7 @@ def test_each_refusal_is_met_by_some_shape(where: str, uses: Callable[[Mapping[s
     assert all(CATALOG.resolve(name) is not None for name in ids), where
 
 
-FOR_ONE_ALONE = {"fast", "a beta of tomorrow", "off at the highest effort", "Chat with many tools"}
+FOR_ONE_ALONE = NOWHERE | {"Chat with many tools"}
 """Shapes with something that is no feature: they stay on the model they name, and are asked no questions there."""
 
 
@@ -243,6 +262,8 @@ LITE = {"gpt-6-luna", "gpt-6.1-terra", "gpt-5.6-luna", "gpt-5.6-terra"}
         ("Claude Code on 4.8", {SONNET_5_5, HAIKU_5_5}),
         ("Claude Code on 5.5", {SONNET_5_5, HAIKU_5_5}),
         ("Claude Code on 4.5", {HAIKU_4_5}),
+        ("Claude Code in auto mode", {SONNET_4_6, SONNET_5, SONNET_5_5, HAIKU_5_5}),
+        ("Claude Code in auto mode on 4.5", {HAIKU_4_5}),
         ("an SDK", {SONNET_4_6, SONNET_5, SONNET_5_5, HAIKU_4_5, HAIKU_5_5}),
         ("adaptive thinking", {SONNET_4_6, SONNET_5, SONNET_5_5, HAIKU_5_5}),
         ("effort", {SONNET_4_6, SONNET_5, SONNET_5_5, HAIKU_5_5}),
@@ -290,7 +311,6 @@ AT_HOME = sorted(SHAPES.keys() - {"Chat with many tools"})
 """Those that go to a provider which the gateway is in front of here."""
 
 
-NOWHERE = {"a beta of tomorrow", "fast", "off at the highest effort"}
 NOT_BELOW_4_8 = {"Claude Code on 4.7", "Claude Code on 4.8", "Claude Code on 5.5", "a tool withdrawn"}
 """Haiku 4.5 and Sonnet 4.6, which the preferences name, cannot take what these ask for."""
 
@@ -323,6 +343,9 @@ async def test_a_strict_provider_takes_everything_that_the_gateway_sends(
         ("Claude Code on 4.6", "execute-task", SONNET_4_6),
         ("Claude Code on 4.6", "complete-slice", SONNET_4_6),  # Haiku 4.5 does not think adaptively: the next tier up
         ("Claude Code on 4.5", "complete-slice", HAIKU_4_5),
+        ("Claude Code in auto mode", "execute-task", SONNET_4_6),
+        ("Claude Code in auto mode on 4.5", "complete-slice", HAIKU_4_5),
+        ("an unheard-of safeguard", "complete-slice", OPUS_4_6),
         ("an SDK", "complete-slice", HAIKU_4_5),
         ("a beta of tomorrow", "complete-slice", OPUS_4_6),
     ],

@@ -122,6 +122,14 @@ def test_effort_and_form_of_the_output(config: object, features: set[str], effor
         ({"context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": {"value": 1}}]}}, {"server_tools"}),
         ({"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}}, {"server_tools"}),
         ({"context_management": {"edits": [{"type": "compact_20260112"}]}}, {"edit:compact_20260112"}),
+        ({"safeguards": [{"type": "dangerous_tool_use", "classifier_context": {"v": 1}}]}, {"safety_check"}),
+        ({"safeguards": [{"type": "dangerous_tool_use"}, {"type": "of_tomorrow"}]}, {"safety_check", "safeguard:of_tomorrow"}),
+        ({"safeguards": "all"}, {"odd:safeguards"}),
+        ({"safeguards": []}, set()),
+        ({"diagnostics": {"previous_message_id": None}}, {"cache_diagnosis"}),
+        ({"diagnostics": {"previous_message_id": "msg_1"}}, {"cache_diagnosis"}),
+        ({"thinking": {"type": "adaptive", "block_binding": {"prefix_mismatch_behavior": "drop_block"}}}, set()),
+        ({"thinking": {"type": "adaptive", "of_tomorrow": True}}, {"param:thinking.of_tomorrow"}),
         ({"of_tomorrow": 1}, {"param:of_tomorrow"}),
         ({"of_tomorrow": None}, set()),
     ],
@@ -221,6 +229,8 @@ CLAUDE_CODE = (
     "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27,"
     "thinking-token-count-2026-05-13,advanced-tool-use-2025-11-20"
 )
+AUTO = ",thinking-display-updates-2026-08-18,dangerous-tool-use-2026-09-03,afk-mode-2026-01-31"
+FIRST_PARTY = ",prompt-caching-scope-2026-01-05,thinking-binding-controls-2026-08-01,cache-diagnosis-2026-04-07"
 
 
 @pytest.mark.parametrize(
@@ -236,6 +246,15 @@ def test_what_claude_code_sends_to_a_model_fits_that_model(model: str, thinking:
     known = Catalog.load().resolve(model)
     assert known is not None
     assert read(body, {"anthropic-beta": betas}).features <= known.features
+    # In a terminal it begins in auto mode, and behind Anthropic's own address it asks for more.
+    more = {"safeguards": [{"type": "dangerous_tool_use"}], "diagnostics": {"previous_message_id": None}}
+    assert read(body | more, {"anthropic-beta": betas + AUTO + FIRST_PARTY}).features <= known.features
+
+
+def test_who_is_asked_whether_a_call_is_safe_is_left_to_claude_code() -> None:
+    classifier = f"{CLAUDE_CODE},auto-mode-classifier-2026-07-16"
+    found = read(example_requests.messages(), {"anthropic-beta": classifier}).features - ALWAYS
+    assert found == {"beta:auto-mode-classifier-2026-07-16"}
 
 
 @pytest.mark.parametrize(

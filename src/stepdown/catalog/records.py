@@ -32,6 +32,8 @@ FEATURES: Final = frozenset(
         "verbosity",
         "sampling",
         "prefill",
+        "safety_check",
+        "cache_diagnosis",
     }
 )
 """The names that `Model.features` may hold, as the gateway's readers call what a request uses.
@@ -46,7 +48,9 @@ by a system message); ``reasoning_context`` (which earlier reasoning counts, as 
 
 The rest: ``images`` (and documents); ``system_role`` (role "system" or "developer" inside the conversation);
 ``structured_output``; ``caching``; ``verbosity`` (low and high); ``sampling`` (all of temperature, top_p, top_k, penalties,
-stop words, log probabilities, as far as the protocol has them); ``prefill`` (the answer's beginning is given).
+stop words, log probabilities, as far as the protocol has them); ``prefill`` (the answer's beginning is given);
+``safety_check`` (the provider judges the answer's calls, as Claude Code's auto mode asks it to); ``cache_diagnosis`` (the
+provider says why a prompt was not found in its cache).
 """
 
 PROTOCOLS: Final = ("messages", "chat", "responses")

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from stepdown.practice import answers, messages, metering, rejections, script
+from stepdown.practice import answers, messages, metering, rejections, safety, script
 from stepdown.practice.answers import as_json
 from stepdown.practice.desk import Desk
 from stepdown.practice.dialects import DIALECTS, MESSAGES, Dialect
@@ -90,7 +90,8 @@ class _Routes:
             return answers.rejected(desk, dialect, refused, served)
         canned = {"refusal": script.REFUSAL, "wrong": script.WRONG}.get(fault.kind) if fault else None
         said = answers.lengthened(canned or dialect.spoken(script.answer(asked), body), fault)
-        return answers.reply(desk, dialect, body, script.bounded(said, asked["max_tokens"]), served, fault)
+        said = safety.checked(script.bounded(said, asked["max_tokens"]), body, desk.catalog)
+        return answers.reply(desk, dialect, body, said, served, fault)
 
     async def count_tokens(self, request: Request) -> Response:
         """``POST /v1/messages/count_tokens``."""

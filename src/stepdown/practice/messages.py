@@ -54,10 +54,17 @@ class Rejected(Exception):  # noqa: N818 - it is an answer to the client, not an
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What the model answers: content blocks as the API shapes them, and why it stopped."""
+    """What the model answers.
+
+    Attributes:
+        content: content blocks as the API shapes them.
+        stop: why it stopped.
+        verdicts: what the provider says of its calls, where it was asked to check them; see `stepdown.practice.safety`.
+    """
 
     content: tuple[Mapping[str, Any], ...]
     stop: str = "end_turn"
+    verdicts: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -168,7 +175,12 @@ def whole(message_id: str, model: str, reply: Reply, tokens: Tokens) -> dict[str
         "stop_reason": reply.stop,
         "stop_sequence": None,
         "usage": usage(tokens, output=tokens.output),
+        **_verdicts(reply),
     }
+
+
+def _verdicts(reply: Reply) -> dict[str, Any]:
+    return {"safeguard_results": list(reply.verdicts)} if reply.verdicts else {}
 
 
 def event(data: Mapping[str, Any]) -> bytes:
@@ -190,7 +202,7 @@ def stream(message_id: str, model: str, reply: Reply, tokens: Tokens) -> Iterato
     yield event(
         {
             "type": "message_delta",
-            "delta": {"stop_reason": reply.stop, "stop_sequence": None},
+            "delta": {"stop_reason": reply.stop, "stop_sequence": None, **_verdicts(reply)},
             "usage": usage(tokens, output=tokens.output),
         }
     )

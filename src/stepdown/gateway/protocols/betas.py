@@ -3,6 +3,9 @@
 A beta allows something; the request's body then does it, and what the body does is what asks for a model. So a known name asks
 for nothing by itself: Claude Code sends those marked (+) with every model, also with ones that cannot do what they allow, and
 Anthropic documents that it ignores them there. An unknown name may change anything, and keeps its request where it is.
+
+``auto-mode-classifier-2026-07-16`` is left unknown: with it Claude Code itself asks a model whether a call is safe, and which
+model it trusts with that is its own choice.
 """
 
 from typing import Final
@@ -15,7 +18,7 @@ KNOWN: Final = frozenset(
         "prompt-caching-2024-07-31",
         "prompt-caching-scope-2026-01-05",
         "extended-cache-ttl-2025-04-11",
-        "cache-diagnosis-2026-04-07",
+        "cache-diagnosis-2026-04-07",  # (+) where it knows that this is Anthropic's API. `diagnostics`
         "token-counting-2024-11-01",
         # How an answer is streamed, or what is told of it.
         "fine-grained-tool-streaming-2025-05-14",
@@ -29,6 +32,9 @@ KNOWN: Final = frozenset(
         "output-128k-2025-02-19",
         # Thinking and effort: `thinking`, `output_config`, and the same inside messages.
         "interleaved-thinking-2025-05-14",  # (+)
+        # (+) where it knows that this is Anthropic's API, which takes it with Sonnet 4.5 too (litellm#41203). What becomes of
+        # thinking that was written under another prompt, `thinking.block_binding`; and a list of what was left out.
+        "thinking-binding-controls-2026-08-01",
         "effort-2025-11-24",
         "per-turn-control-2026-07-01",
         "mid-conversation-output-config-2026-07-01",
@@ -55,6 +61,9 @@ KNOWN: Final = frozenset(
         "mcp-client-2025-11-20",
         "skills-2025-10-02",
         "message-threads-2026-08-12",
+        # Auto mode, in which Claude Code begins. (+), also for sub-agents on Haiku 4.5. `safeguards`
+        "afk-mode-2026-01-31",
+        "dangerous-tool-use-2026-09-03",
     }
 )
 """Names of Claude Code 2.1.325 and of the anthropic SDK 2.12, read on 2026-11-23, whose use is visible in the body."""

@@ -20,13 +20,17 @@ _KEYS: Final[Known] = {
     **dict.fromkeys(("model", "messages", "system", "max_tokens", "stream", "metadata", "cache_control", "service_tier"), ()),
     # Read below.
     **dict.fromkeys(("thinking", "output_config", "tools", "tool_choice", "context_management", "stop_sequences"), ()),
-    **dict.fromkeys(("temperature", "top_p", "speed"), ()),
+    **dict.fromkeys(("temperature", "top_p", "speed", "safeguards"), ()),
     "top_k": ("sampling",),
     "output_format": ("structured_output",),
     "mcp_servers": ("server_tools",),
     "container": ("server_tools", "stored"),
     "thread": ("stored",),
+    "diagnostics": ("cache_diagnosis",),
 }
+
+_THINKING: Final = frozenset({"type", "budget_tokens", "display", "block_binding"})
+"""What may stand in ``thinking``. Claude Code 2.1.325 adds the last two whatever the model."""
 
 _SERVER_BLOCKS: Final = frozenset(
     {
@@ -71,6 +75,10 @@ class _Management(msgspec.Struct, gc=False):
     edits: list[_Edit] = []
 
 
+class _Safeguard(msgspec.Struct, gc=False):
+    type: str = ""
+
+
 class _Metadata(msgspec.Struct, gc=False):
     user_id: str | None = None
 
@@ -88,6 +96,7 @@ _blocks: Final = msgspec.json.Decoder(list[Block])
 _source: Final = msgspec.json.Decoder(_Source)
 _tools: Final = msgspec.json.Decoder(list[_Tool])
 _management: Final = msgspec.json.Decoder(_Management)
+_safeguards: Final = msgspec.json.Decoder(list[_Safeguard])
 _metadata: Final = msgspec.json.Decoder(_Metadata)
 _user: Final = msgspec.json.Decoder(_User)
 _choice: Final = msgspec.json.Decoder(_Choice)
@@ -141,6 +150,8 @@ class Messages:
         if thinking == "disabled" and effort in {"xhigh", "max"}:
             request.features.add(f"thinking_off:{effort}")  # Opus 5 and Haiku 5.5 take either, and refuse both together
         _context_management(request)
+        for check in request.read("safeguards", _safeguards) or ():
+            request.features.add("safety_check" if check.type == "dangerous_tool_use" else f"safeguard:{check.type}")
         messages = request.read("messages", all_messages) or []
         signed = _conversation(request, messages)
         return Envelope(
@@ -187,6 +198,7 @@ _ERRORS: Final = {
 
 def _thinking(request: Request) -> Thinking:
     fields = request.fields("thinking")
+    request.features.update(f"param:thinking.{key}" for key in fields.keys() - _THINKING)
     kind = request.decode(fields["type"], _word, "thinking") if "type" in fields else ""
     match kind:
         case "enabled":
