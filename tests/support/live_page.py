@@ -41,9 +41,9 @@ def declared(port: int, unit_id: str, unit: str = "complete-slice", **more: Any)
     return answer
 
 
-def nearly_enough(project: Path) -> None:
+def nearly_enough(project: Path, ledger_file: str = "") -> None:
     """Nine units of a kind were too weakly done on the light tier: one more, and the next starts higher."""
-    with open_ledger() as ledger:
+    with open_ledger(ledger_file) as ledger:
         for number in range(9):
             rating = Rating(
                 project=str(project),

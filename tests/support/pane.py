@@ -24,9 +24,9 @@ class Pane:
         """All that it shows and that has scrolled by, without the blank end; lines that it wrapped are whole."""
         return self._call("capture-pane", "-p", "-J", "-S", "-", *["-e"] * styles).rstrip()
 
-    def screen(self) -> str:
+    def screen(self, *, styles: bool = False) -> str:
         """What it shows now, as wide as it is."""
-        return self._call("capture-pane", "-p").rstrip()
+        return self._call("capture-pane", "-p", *["-e"] * styles).rstrip()
 
     def until(self, wanted: Callable[[str], bool]) -> str:
         end = time.monotonic() + 20
