@@ -38,7 +38,7 @@ def running_plan(example: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     preferences = example / ".gsd/PREFERENCES.md"
     named = f"providers:\n  practice: {{base_url: '{provider.url}'}}\nbudget_ceiling"
     preferences.write_text(preferences.read_text().replace("budget_ceiling", named, 1))
-    command = [PROGRAM, "run", example, "--agent", "practice", "--yes", "--page", "--max-units", "7"]
+    command = [str(PROGRAM), "run", str(example), "--agent", "practice", "--yes", "--page", "--max-units", "7"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ))
     assert process.stdout
     try:
@@ -106,7 +106,7 @@ def test_a_second_run_has_a_page_too(example: Path) -> None:
             other.listen()
         except OSError:
             pass  # somebody else has it already, which is the same
-        command = [PROGRAM, "run", example, "--agent", "practice", "--yes", "--page", "--max-units", "1"]
+        command = [str(PROGRAM), "run", str(example), "--agent", "practice", "--yes", "--page", "--max-units", "1"]
         began = time.monotonic()
         said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
         assert time.monotonic() - began < 30

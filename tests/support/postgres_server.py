@@ -102,6 +102,11 @@ def running_cluster() -> Iterator[Cluster]:
             cluster.stop("immediate")
 
 
+def name_of(address: str) -> str:
+    """The database of such an address."""
+    return address.partition("@/")[2].partition("?")[0]
+
+
 def _is_user(name: str) -> bool:
     try:
         pwd.getpwnam(name)

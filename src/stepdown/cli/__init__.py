@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "reset": "Forget what was learned, of one pattern or of all.",
     "models": "The models there are: tier, window, price, and which may take part.",
     "preferences": "The effective preferences and where each value comes from.",
+    "ledger": "Look after the ledger itself: migrate it, or copy it into another one.",
     "doctor": "Look for what is missing or wrong, and name the fix.",
     "practice": "Start the practice provider: a real server on loopback, no key, nothing spent.",
 }

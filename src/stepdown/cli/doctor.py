@@ -23,7 +23,7 @@ from stepdown.clients.connection import Connections
 from stepdown.errors import StepdownError
 from stepdown.gateway.found import running
 from stepdown.ledger import ledger_location, open_ledger
-from stepdown.ledger.open import home
+from stepdown.ledger.open import home, shown_location
 from stepdown.plans import GsdPlan
 from stepdown.plans.source import pending
 from stepdown.preferences import Preferences, load_preferences
@@ -90,7 +90,7 @@ def examine(root: Path) -> Iterator[Finding]:
 
 
 def _ledger() -> Iterator[Finding]:
-    where = ledger_location()
+    where = shown_location(ledger_location())
     try:
         with open_ledger(create=False) as ledger:
             spent = ledger.spent()

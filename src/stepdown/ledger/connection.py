@@ -18,6 +18,11 @@ class Cursor(Protocol):
         """How many rows were changed."""
         ...
 
+    @property
+    def description(self) -> Any:
+        """The columns, each by its name first."""
+        ...
+
     def fetchone(self) -> Any:
         """The next row, or None."""
         ...

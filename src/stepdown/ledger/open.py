@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from stepdown.errors import LedgerError
 from stepdown.home import expanded, home_folder
@@ -52,6 +53,19 @@ def open_ledger(
 def ledger_location(environ: Mapping[str, str] = os.environ) -> str:
     """The address of the user's own ledger, whether or not there is one yet."""
     return environ.get("STEPDOWN_LEDGER") or str(home(environ) / "ledger.db")
+
+
+def shown_location(address: str) -> str:
+    """An address as it may be shown: without a user, and without whatever may be a password."""
+    if address.split(":", 1)[0].lower() not in _POSTGRES:
+        return address
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or "localhost"
+        place = f"{host}:{parts.port}" if parts.port else host
+    except ValueError:
+        return "postgresql:..."
+    return f"postgresql://{place}{parts.path}"
 
 
 def _memory() -> Ledger:

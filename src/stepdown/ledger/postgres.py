@@ -18,7 +18,8 @@ from psycopg import sql
 from psycopg.adapt import Loader
 
 from stepdown.errors import LedgerError
-from stepdown.ledger.connection import Cursor
+from stepdown.ledger.connection import Connection, Cursor
+from stepdown.ledger.open import shown_location
 from stepdown.ledger.sql import SqlLedger
 
 _LOCK: Final = 0x73746470
@@ -57,13 +58,17 @@ class PostgresLedger(SqlLedger):
     @property
     def name(self) -> str:
         """Where it is, without who connects or how."""
-        return _named(self._address)
+        return shown_location(self._address)
 
     def stamp(self) -> int:
         """See `Ledger.stamp`."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             (times,) = connection.execute("SELECT times FROM written").fetchone()
             return int(times)
+
+    def count_on(self, connection: Connection, table: str) -> None:
+        """See `SqlLedger.count_on`."""
+        connection.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))")  # noqa: S608  (a table of ours)
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
@@ -71,7 +76,7 @@ class PostgresLedger(SqlLedger):
         with self._lock:
             if self._batching:
                 raise LedgerError("a batch of the ledger is under way already")
-            with self._writing():
+            with self.writing():
                 self._batching = True
                 try:
                     yield
@@ -88,12 +93,14 @@ class PostgresLedger(SqlLedger):
             self._let_go()
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator["_Connection"]:
+    def reading(self) -> Iterator["_Connection"]:
+        """See `SqlLedger.reading`."""
         with self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as connection:
             yield connection
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator["_Connection"]:
+    def writing(self) -> Iterator["_Connection"]:
+        """See `SqlLedger.writing`."""
         with self._transaction(
             "BEGIN", f"SELECT pg_advisory_xact_lock({_LOCK})", "UPDATE written SET times = times + 1"
         ) as one:
@@ -268,17 +275,6 @@ def _schema(connection: _Connection) -> int:
     (there,) = connection.execute("SELECT to_regclass('stepdown_schema') IS NOT NULL").fetchone()
     row = connection.execute("SELECT max(version) FROM stepdown_schema").fetchone() if there else (0,)
     return int(row[0] or 0)
-
-
-def _named(address: str) -> str:
-    """Host and database of an address; never a user, nor a password."""
-    try:
-        parts = psycopg.conninfo.conninfo_to_dict(address)
-    except psycopg.ProgrammingError:
-        return "postgresql:..."
-    host = str(parts.get("host") or "localhost")
-    place = ("localhost" if host.startswith("/") else host) + (f":{parts['port']}" if parts.get("port") else "")
-    return f"postgresql://{place}/{parts.get('dbname') or ''}"
 
 
 def _line(error: psycopg.Error) -> str:

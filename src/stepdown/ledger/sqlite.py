@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stepdown.errors import LedgerError
+from stepdown.ledger.connection import Connection
 from stepdown.ledger.database import Database, roll_back
 from stepdown.ledger.sql import SqlLedger
 
@@ -43,13 +44,16 @@ class SqliteLedger(SqlLedger):
             (others,) = connection.execute("PRAGMA data_version").fetchone()
             return int(others) + connection.total_changes
 
+    def count_on(self, connection: Connection, table: str) -> None:
+        """See `SqlLedger.count_on`: SQLite counts on from the highest number by itself."""
+
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
         """See `Ledger.batch`."""
         with self._lock:
             if self._batching:
                 raise LedgerError("a batch of the ledger is under way already")
-            with self._writing():
+            with self.writing():
                 self._batching = True
                 try:
                     yield
@@ -66,13 +70,13 @@ class SqliteLedger(SqlLedger):
             self._database.connection.close()
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
         """All queries inside see one state, whatever other processes write meanwhile."""
         with self._transaction("BEGIN") as connection:
             yield connection
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
         """All statements inside are committed together, or none is."""
         self._database.refuse_if_read_only()
         # IMMEDIATE: wait for the other writer now, while nothing was read yet that could be out of date afterwards.
