@@ -1,54 +1,26 @@
 """Claude Code as a person sees it: `stepdown connect claude`, then its status line and ``/rate``, in a real terminal."""
 
 import asyncio
-import json
-import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import claude_terminal
 import pytest
-from clients import needs, program
-from journey import KEY, Journey, Start
+from claude_terminal import CLAUDE, environ, shown, types, welcomed
+from clients import needs
+from journey import Journey, Start
 from pane import TMUX, Pane
 
 from stepdown.practice.limits import Limits, Unified, Window
 
-CLAUDE = program("claude")
 STEPDOWN = str(Path(sys.executable).with_name("stepdown"))
 CEILING, TIER = "claude-opus-4-6", "claude-sonnet-4-6"
-PATIENCE = 60.0
 
 pytestmark = [needs(CLAUDE, "Claude Code"), needs(TMUX, "tmux"), pytest.mark.xdist_group("claude")]
 
 Open = Callable[[Journey], Pane]
-
-
-def environ(way: Journey) -> Mapping[str, str]:
-    return {
-        "PATH": "/usr/bin:/bin",
-        "HOME": str(way.home),
-        "STEPDOWN_HOME": str(way.kept),
-        "LANG": "C.UTF-8",
-        "TERM": "xterm-256color",
-        "ANTHROPIC_API_KEY": KEY,
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-    }
-
-
-def welcomed(way: Journey) -> None:
-    """A home in which Claude Code has been used before: it asks nothing."""
-    project = {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}
-    said = {
-        "hasCompletedOnboarding": True,
-        "theme": "dark",
-        "numStartups": 5,
-        "customApiKeyResponses": {"approved": [KEY[-20:]], "rejected": []},
-        "projects": {str(way.project): project},
-    }
-    (way.home / ".claude.json").write_text(json.dumps(said))
 
 
 async def connected(way: Journey, *words: str) -> None:
@@ -68,33 +40,12 @@ def opened(tmp_path: Path) -> Iterator[Open]:
     panes = []
 
     def opened(way: Journey) -> Pane:
-        variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in environ(way).items())
-        # In its "auto" mode it asks for what only its provider's server does, so that nothing below the ceiling fits.
-        claude = f"{shlex.quote(CLAUDE)} --model {CEILING} --permission-mode acceptEdits"
-        command = f"cd {shlex.quote(str(way.project))} && env -i {variables} {claude}"
-        panes.append(Pane(tmp_path, command, columns=150, rows=45))
+        panes.append(claude_terminal.opened(tmp_path, way, "--model", CEILING))
         return panes[-1]
 
     yield opened
     for pane in panes:
         pane.close()
-
-
-async def shown(pane: Pane, *words: str) -> str:
-    """What it shows, once all of these words are there, whatever lines they are broken over."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        text = await asyncio.to_thread(pane.screen)
-        if all(word in " ".join(text.split()) for word in words):
-            return text
-        assert time.monotonic() < until, f"{words} were never shown:\n{text}"
-        await asyncio.sleep(0.1)
-
-
-async def types(pane: Pane, text: str) -> None:
-    await asyncio.to_thread(pane.press, text)
-    await asyncio.sleep(0.8)  # Enter right after the letters is taken for a paste
-    await asyncio.to_thread(pane.press, "Enter")
 
 
 async def test_line_and_rate(start: Start, opened: Open) -> None:

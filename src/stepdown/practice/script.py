@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from stepdown.agents.program import mapping, records
-from stepdown.practice import aider, content, forms, messages, shell, showing
+from stepdown.practice import aider, content, forms, messages, shell, showing, subagents
 from stepdown.practice.messages import Reply
 
 _UNIT: Final = re.compile(r"^[\"']?## UNIT:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
@@ -146,7 +146,9 @@ def answer(body: Mapping[str, Any]) -> Reply:
     if tool := shell.offered(records(body.get("tools"))):
         submits = shell.SUBMIT in messages.human_text(body)
         return shell.commanded(_answer(shell.with_files(body, tool)), tool, submits=submits)
-    return _answer(body)
+    made = [mapping(part, "input") for part in _parts(body, "assistant") if part.get("type") == "tool_use"]
+    handed = subagents.calls(messages.human_text(body), records(body.get("tools")), made)
+    return _use("Others can do that.", handed) if handed else _answer(body)
 
 
 def _answer(body: Mapping[str, Any]) -> Reply:
