@@ -10,6 +10,7 @@ from typing import Final
 from PIL import Image, ImageChops, ImageDraw
 
 _POINTER: Final = ((0, 0), (0, 17), (4, 13), (7, 20), (10, 19), (7, 12), (12, 12))
+_APART: Final = 5
 _LAST: Final = 4.0
 """Seconds for which the end stays."""
 
@@ -59,17 +60,22 @@ def keep(png: bytes, path: Path) -> None:
 
 
 def palette(frames: Sequence[Image.Image], colors: int) -> Image.Image:
-    """Half of it the colours that cover most, exactly; the other half spread over what else there is."""
+    """Half of it the colours that cover most, as they are; the other half spread over what else there is."""
     together = Image.new("RGB", (frames[0].width, sum(frame.height for frame in frames)))
     top = 0
     for frame in frames:
         together.paste(frame, (0, top))
         top += frame.height
-    half = colors // 2
-    counted = sorted(together.getcolors(together.width * together.height) or (), reverse=True)[:half]
-    spread = together.quantize(half, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).getpalette() or []
+    counted = sorted(together.getcolors(together.width * together.height) or (), reverse=True)[: 4 * colors]
+    spread = together.quantize(colors // 2, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).getpalette() or []
+    most = [color for _, color in counted if isinstance(color, tuple)]
+    rest = list(zip(spread[::3], spread[1::3], spread[2::3], strict=True))[: colors // 2]
+    chosen: list[tuple[int, ...]] = []
+    for wanted, room in ((most, colors // 2), (rest, colors)):
+        for color in wanted:
+            # Pillow takes the nearest in steps of four: beside a colour that close, it may take that one for it.
+            if len(chosen) < room and all(max(abs(a - b) for a, b in zip(color, one, strict=True)) > _APART for one in chosen):
+                chosen.append(color)
     made = Image.new("P", (1, 1))
-    made.putpalette(
-        [*itertools.chain.from_iterable(color for _, color in counted if isinstance(color, tuple)), *spread[: 3 * half]]
-    )
+    made.putpalette(list(itertools.chain.from_iterable(chosen)))
     return made

@@ -81,7 +81,7 @@ def _page(studio: Studio, house: House) -> None:
 
 def _run(studio: Studio, house: House) -> None:
     """As somebody sees it who types the command."""
-    film = Film(900, 24)
+    film = Film(900, 40)
     said = " ".join(f"{name}={shlex.quote(value)}" for name, value in house.env.items())
     shell = f"cd {shlex.quote(str(house.project))} && exec env -i {said} PS1='$ ' bash --norc --noprofile -i"
     pane = Pane(house.home, shell, columns=_COLUMNS, rows=_ROWS)
