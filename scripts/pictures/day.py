@@ -18,24 +18,10 @@ from stepdown.practice.provider import PracticeProvider
 NAMES: Final = ("page-light", "page-dark", "page-phone", "receipt")
 _TODAY: Final = "M017"
 _DAY: Final = 86_400.0
-_WORKED: Final = (
-    (4, 3),
-    (7, 5),
-    (7, 2),
-    (5, 4),
-    (6, 1),
-    (7, 6),
-    (3, 3),
-    (7, 4),
-    (6, 5),
-    (7, 1),
-    (4, 2),
-    (7, 5),
-    (7, 3),
-    (6, 4),
-    (5, 2),
-)
-"""Of each working day before this one, the first one first: units that were run, and how often slices were planned."""
+_RAN: Final = (4, 7, 7, 5, 6, 7, 3, 7, 6, 7, 4, 7, 7, 6, 5)
+"""Units of the plan on each working day before this one, the first one first."""
+_ASKED: Final = (3, 5, 2, 4, 1, 6, 3, 4, 5, 1, 2, 5, 3, 4, 2)
+"""Likewise, how often the gateway was asked about what comes next."""
 _PLAN: Final = Limits(
     unified=Unified(five_hour=Window(used=0.62, resets_in=5_700), seven_day=Window(used=0.38, resets_in=262_000))
 )
@@ -78,6 +64,7 @@ _UNDER_WAY: Final = (
 
 def make(studio: Studio) -> None:
     """Live through it, and take the pictures."""
+    print("working through three weeks for the page: some two minutes", flush=True)
     provider = PracticeProvider(latency=0.0, limits=_PLAN)
     provider.start()
     try:
@@ -91,18 +78,18 @@ def make(studio: Studio) -> None:
 def _weeks(house: House, provider: PracticeProvider) -> None:
     """Every working day a milestone is begun; every fourth time the light model says it wrote the manual, and did not."""
     ago = [back for back in range(1, 40) if (dt.datetime.now(dt.UTC) - dt.timedelta(days=back)).weekday() < 5]
-    for number, (units, planned) in enumerate(_WORKED):
+    for number, (units, asked) in enumerate(zip(_RAN, _ASKED, strict=True)):
         milestone = f"M{number + 2:03}"
         house.furnish(provider.url, milestone)
         _explain(house.project, milestone)
         if number % 4 == 1:
             provider.faults.add([_lie(milestone)])
-        house.turn_back(_DAY * ago[len(_WORKED) - 1 - number])
+        house.turn_back(_DAY * ago[len(_RAN) - 1 - number])
         house.call("run", "--agent", "practice", "--yes", "--plain", "--max-units", str(units))
         provider.faults.clear()
         with house.running("serve", "--port", "0", "--mode", "delegated") as address:
-            _work(address, Turn(0, "reassess-roadmap", f"M{number + 3:03}", 80_000, planned))
-            _work(address, Turn(0, "research-slice", f"M{number + 3:03}/S01", 24_000, planned))
+            _work(address, Turn(0, "reassess-roadmap", f"M{number + 3:03}", 80_000, asked))
+            _work(address, Turn(0, "research-slice", f"M{number + 3:03}/S01", 24_000, asked))
 
 
 def _today(studio: Studio, house: House, provider: PracticeProvider) -> None:
