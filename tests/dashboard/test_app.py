@@ -436,7 +436,9 @@ async def test_without_scripts_the_browser_is_sent_back_to_where_it_was(house: H
 
 
 async def test_what_was_said_is_on_the_next_page_whoever_else_looks(house: House) -> None:
-    async with house.asking("/page/events", None, {"accept": "text/event-stream"}, method="GET") as answer:
+    async with house.asking(
+        "/page/events", None, {"accept": "text/event-stream", "accept-encoding": "identity"}, method="GET"
+    ) as answer:
         await answer.content.readuntil(b"event: ")
         for number in range(6):
             put(house, f"T{number}")
@@ -561,7 +563,9 @@ async def test_a_gateway_without_a_token_takes_none(house: House) -> None:
 
 async def test_events_begin_with_every_part(house: House) -> None:
     put(house, "T1")
-    async with house.asking("/page/events", None, {"accept": "text/event-stream"}, method="GET") as answer:
+    async with house.asking(
+        "/page/events", None, {"accept": "text/event-stream", "accept-encoding": "identity"}, method="GET"
+    ) as answer:
         assert answer.status == 200
         assert answer.content_type == "text/event-stream"
         assert answer.headers["cache-control"] == "no-store"

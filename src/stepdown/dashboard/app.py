@@ -84,6 +84,10 @@ class Dashboard:
         """Have every open page told what there is now; whether there is one."""
         return self._channels.poke()
 
+    def warm(self) -> None:
+        """Have templates ready for the first who looks, in the page's own thread: that takes a fifth of a second."""
+        self._reading.begin(self._parts.ready)
+
     async def close(self) -> None:
         """Let go of the ledger."""
         await self._reading.close()
@@ -108,10 +112,13 @@ class Dashboard:
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         if request.method == "HEAD":  # its stream would never end
             return Response(headers=headers, media_type="text/event-stream")
-        return StreamingResponse(self._events(project), media_type="text/event-stream", headers=headers)
+        packed = "gzip" in request.headers.get("accept-encoding", "")
+        headers |= {"vary": "accept-encoding"} | ({"content-encoding": "gzip"} if packed else {})
+        return StreamingResponse(self._events(project, packed=packed), media_type="text/event-stream", headers=headers)
 
-    async def _events(self, project: str) -> AsyncIterator[bytes]:
-        async for event in self._channels.of(project).events():
+    async def _events(self, project: str, *, packed: bool) -> AsyncIterator[bytes]:
+        # The channel is looked up when the first event is asked for: before that nobody follows it, and it could be let go of.
+        async for event in self._channels.of(project).events(packed=packed):
             yield event
 
     async def units(self, request: Asked) -> Response:

@@ -32,6 +32,10 @@ class Reading:
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, question)
 
+    def begin(self, work: Callable[[], None]) -> None:
+        """Have something done in the thread that needs no ledger; nobody waits for it."""
+        self._thread.submit(work)
+
     def _answer(self, question: Callable[[Ledger], T]) -> T:
         if self._ledger is None:
             self._ledger = self._open()

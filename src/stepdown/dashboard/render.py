@@ -30,6 +30,13 @@ class Parts:
     def __init__(self, version: str) -> None:
         self._version = version
 
+    @staticmethod
+    def ready() -> None:
+        """Compile the templates."""
+        environment = _environment()
+        for name in environment.list_templates(extensions=["html"]):
+            environment.get_template(name)
+
     def style(self) -> str:
         """The style sheet."""
         return self._made("page.css")

@@ -45,6 +45,9 @@ _log: Final = logging.getLogger("stepdown.gateway")
 _LOOK_AGAIN: Final = 1.0
 """Seconds between two looks at the preferences' files, and at the budgets."""
 
+_SETTLED: Final = 2.0
+"""Seconds after which what nobody has asked for yet is made ready: an agent that was started with the gateway comes first."""
+
 _HERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (read, not listened on)
 """Where this machine reaches what listens on all of its addresses."""
 
@@ -164,6 +167,7 @@ async def serve(
         host = GatewayHost(found, desk, books, recorder, control, lately)
         page = Dashboard(host, open_ledger, control.closing, options.token)
         stack.push_async_callback(page.close)
+        stack.callback(asyncio.get_running_loop().call_later(_SETTLED, page.warm).cancel)
         more = [metrics_route(observer)]
         application = Gateway(desk, upstream, books, control, guard, Timeouts(), more=more, page=page, resting=resting)
         config = uvicorn.Config(

@@ -26,8 +26,8 @@ TABLES: Final = {
     "conversations": "at",
 }
 """Every table, in the order in which they are copied, and what is added up of it to see that all of it arrived."""
-_COUNTING: Final = ("attempts", "forgotten", "ratings")
-"""Tables whose rows are numbered."""
+_COUNTING: Final = ("forgotten", "ratings")
+"""Tables whose rows the database numbers itself."""
 _AT_ONCE: Final = 1_000
 """Rows that are said together."""
 _MONEY: Final = "total(cost_usd), total(ceiling_cost_usd), total(so_far_usd)"
