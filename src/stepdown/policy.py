@@ -86,6 +86,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         seen_light_files: see `seen_light_requests`.
         prompt_characters: how much of a plan's text one prompt carries at most.
         watch_multiple: an attempt is stopped beyond this multiple of the pattern's 90th percentile. SPEC 8.
+        watch_minimum: with fewer units than this known of a pattern, the default of its type stands where it is larger.
+            Of 22 the largest is, nine times in ten, at or above the 90th percentile (0.9 ** 22 = 0.1): a few small ones do
+            not make a larger one a run-away.
         watch_repeats: so is one whose same tool call fails this often in a row. SPEC 8; the number is ours.
         watch_error_share: so is one at least this share of whose tool results are errors. SPEC 8; the number is ours.
         watch_error_minimum: fewer tool results than this say nothing about that share.
@@ -152,6 +155,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     seen_light_files: int = 1
     prompt_characters: int = 60_000
     watch_multiple: float = 3.0
+    watch_minimum: int = 22
     watch_repeats: int = 4
     watch_error_share: float = 0.7
     watch_error_minimum: int = 10

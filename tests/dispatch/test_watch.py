@@ -52,20 +52,30 @@ def test_without_a_past_the_defaults_count() -> None:
 
 
 def test_a_past_counts_by_its_90th_percentile() -> None:
-    past = [Usage(steps=number, tokens=1000 * number, cost_usd=0.1 * number, model="a/b") for number in range(1, 11)]
+    past = [Usage(steps=number, tokens=1000 * number, cost_usd=0.1 * number, model="a/b") for number in range(1, 31)]
     limits = limits_for("execute-task", past, POLICY, model="a/b")
-    assert (limits.steps, limits.tokens) == (27, 27_000)
-    assert limits.cost_usd == pytest.approx(2.7)
+    assert (limits.steps, limits.tokens) == (81, 81_000)
+    assert limits.cost_usd == pytest.approx(8.1)
+
+
+def test_a_few_small_units_do_not_make_a_larger_one_a_run_away() -> None:
+    requests, tokens = DEFAULTS["execute-task"]
+    few = [Usage(steps=3, tokens=1000, cost_usd=0.1, model="a/b")] * (POLICY.watch_minimum - 1)
+    assert limits_for("execute-task", few, POLICY, model="a/b") == Limits(steps=3 * requests, tokens=3 * tokens)
+    enough = [*few, few[0]]
+    assert limits_for("execute-task", enough, POLICY, model="a/b") == Limits(steps=9, tokens=3000, cost_usd=pytest.approx(0.3))
+    large = [Usage(steps=2 * requests, tokens=2 * tokens)] * POLICY.expectation_minimum
+    assert limits_for("execute-task", large, POLICY) == Limits(steps=6 * requests, tokens=6 * tokens)
 
 
 def test_what_another_model_costs_is_no_limit() -> None:
-    past = [Usage(steps=1, tokens=1000, cost_usd=0.01, model="a/cheap")] * 20
+    past = [Usage(steps=1, tokens=1000, cost_usd=0.01, model="a/cheap")] * 30
     assert limits_for("execute-task", past, POLICY, model="a/dear").cost_usd is None
     assert limits_for("execute-task", past, POLICY).cost_usd is None
 
 
 def test_each_measure_is_taken_where_it_is_known() -> None:
-    past = [Usage(tokens=1000)] * 20
+    past = [Usage(tokens=1000)] * 22
     assert limits_for("execute-task", past, POLICY) == Limits(steps=3 * DEFAULTS["execute-task"][0], tokens=3000)
 
 

@@ -88,19 +88,25 @@ def default(unit_type: str) -> tuple[int, int]:
 def limits_for(unit_type: str, usage: Sequence[Usage], policy: Policy, *, model: str = "") -> Limits:
     """``policy.watch_multiple`` times the 90th percentile of what the pattern used.
 
-    Each measure is taken from `usage` where it is known of at least ``policy.expectation_minimum`` units, else from the
-    defaults; a cost only from units on the same `model`, since what a cheap model costs is no limit for a dear one.
+    Each measure is taken from `usage` where it is known of at least ``policy.watch_minimum`` units. With fewer, from
+    ``policy.expectation_minimum`` on, the larger of it and the default counts, and with fewer still the default. A cost is only
+    taken from units on the same `model`, since what a cheap model costs is no limit for a dear one; it has no default.
     """
     requests, tokens = default(unit_type)
-    enough = policy.expectation_minimum
-    costs = _percentile([one.cost_usd for one in usage if one.cost_usd and model and one.model == model], enough)
-    steps = _percentile([one.steps for one in usage if one.steps], enough)
-    total = _percentile([one.tokens for one in usage if one.tokens > 0], enough)
+    costs = [one.cost_usd for one in usage if one.cost_usd and model and one.model == model]
+    dearest = _percentile(costs, policy.watch_minimum)
     return Limits(
-        steps=round(policy.watch_multiple * (steps or requests)),
-        tokens=round(policy.watch_multiple * (total or tokens)),
-        cost_usd=None if costs is None else policy.watch_multiple * costs,
+        steps=round(policy.watch_multiple * _needed([one.steps for one in usage if one.steps], requests, policy)),
+        tokens=round(policy.watch_multiple * _needed([one.tokens for one in usage if one.tokens > 0], tokens, policy)),
+        cost_usd=None if dearest is None else policy.watch_multiple * dearest,
     )
+
+
+def _needed(values: Sequence[int], known: int, policy: Policy) -> int:
+    own = _percentile(values, policy.expectation_minimum)
+    if own is None:
+        return known
+    return own if len(values) >= policy.watch_minimum else max(own, known)
 
 
 def _percentile(values: Sequence[_Number], enough: int) -> _Number | None:

@@ -13,6 +13,8 @@ import msgspec
 _STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 _MOST_LABELS: Final = 6
 _FEWEST: Final = 10
+_NOTHING: Final = 1e-300
+"""Below it numbers lose their digits, and no step divides them."""
 _FILLED: Final = 0.76
 """How much of its place a column takes; the rest is the gap to the next."""
 
@@ -163,7 +165,7 @@ def waterfall(start: float, changes: Sequence[tuple[str, float]], uncertain: tup
 
 def nice_ticks(most: float) -> list[float]:
     """Three to five round amounts from 0 to at least `most`."""
-    if not most > 0 or not math.isfinite(most):
+    if not most > _NOTHING or not math.isfinite(most):
         return [0.0, 1.0]
     size = 10.0 ** math.floor(math.log10(most / 4))
     step = next(size * factor for factor in _STEPS if size * factor * 4 >= most * (1 - 1e-12))
