@@ -64,7 +64,8 @@ def test_a_few_small_units_do_not_make_a_larger_one_a_run_away() -> None:
     assert limits_for("execute-task", few, POLICY, model="a/b") == Limits(steps=3 * requests, tokens=3 * tokens)
     enough = [*few, few[0]]
     limits = limits_for("execute-task", enough, POLICY, model="a/b")
-    assert (limits.steps, limits.tokens, limits.cost_usd) == (9, 3000, pytest.approx(0.3))
+    assert (limits.steps, limits.tokens) == (9, 3000)
+    assert limits.cost_usd == pytest.approx(0.3)
     large = [Usage(steps=2 * requests, tokens=2 * tokens)] * POLICY.expectation_minimum
     assert limits_for("execute-task", large, POLICY) == Limits(steps=6 * requests, tokens=6 * tokens)
 
