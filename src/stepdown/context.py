@@ -151,7 +151,7 @@ def caps(preferences: Preferences, now: float) -> tuple[Cap, ...]:
     budgets = [(f"budgets[{number}]", budget) for number, budget in enumerate(preferences.budgets) if budget.unit == "usd"]
     if preferences.budget_ceiling is not None:
         budgets.insert(0, ("budget_ceiling", Budget(unit="usd", limit=preferences.budget_ceiling, window="project")))
-    return tuple(Cap(name=name, usd=budget.limit, since=window_start(budget.window, now)) for name, budget in budgets)
+    return tuple(Cap(name=name, limit=budget.limit, since=window_start(budget.window, now)) for name, budget in budgets)
 
 
 def _meter(name: str, budget: Budget, ledger: Ledger, project: str, now: float, *, hard: bool) -> Meter:

@@ -18,6 +18,7 @@ from stepdown.ledger import (
     PlanMeter,
     Rating,
     Record,
+    Scope,
     Spent,
     Use,
     rules,
@@ -387,7 +388,7 @@ def test_recent_use_is_that_of_successes_the_newest_first(ledger: Ledger) -> Non
     assert list(ledger.recent_use("execute-task:docs", limit=0)) == []
 
 
-CAP = Cap(name="budget_ceiling", usd=1.5)
+CAP = Cap(name="budget_ceiling", limit=1.5, scope=Scope(project="/work"))
 
 
 def test_of_each_pattern_the_newest_units_are_found_with_what_they_cost(ledger: Ledger) -> None:
@@ -439,14 +440,14 @@ def test_a_reservation_has_to_fit_into_every_cap(ledger: Ledger) -> None:
     ledger.begin(attempt(), caps=[CAP])
     words = r"^budget_ceiling has no room: \$1.25 of \$1.50 are spent or reserved and this unit is expected to cost \$0.50$"
     with pytest.raises(BudgetError, match=words):
-        ledger.begin(attempt(), caps=[Cap(name="day", usd=9.0), CAP])
+        ledger.begin(attempt(), caps=[Cap(name="day", limit=9.0), CAP])
     assert ledger.spent() == Spent(usd=1.25, tokens=10, requests=3, attempts=2)
     # What exactly fits, fits; another project has its own room, and a window counts from its beginning on.
     ledger.begin(msgspec.structs.replace(attempt(), reserved_usd=0.25), caps=[CAP])
-    ledger.begin(attempt(project="/elsewhere"), caps=[CAP])
-    ledger.begin(attempt(started=NOON + DAY), caps=[Cap(name="day", usd=0.5, since=NOON + DAY / 2)])
+    ledger.begin(attempt(project="/elsewhere"), caps=[msgspec.structs.replace(CAP, scope=Scope(project="/elsewhere"))])
+    ledger.begin(attempt(started=NOON + DAY), caps=[Cap(name="day", limit=0.5, since=NOON + DAY / 2)])
     with pytest.raises(BudgetError, match="day has no room"):
-        ledger.begin(attempt(started=NOON + DAY), caps=[Cap(name="day", usd=0.5, since=NOON + DAY / 2)])
+        ledger.begin(attempt(started=NOON + DAY), caps=[Cap(name="day", limit=0.5, since=NOON + DAY / 2)])
 
 
 def test_a_reservation_of_nothing_fits_until_the_cap_is_reached(ledger: Ledger) -> None:
@@ -463,11 +464,11 @@ def test_a_reservation_of_nothing_fits_until_the_cap_is_reached(ledger: Ledger) 
 def test_small_amounts_are_told_apart_and_rounding_refuses_nothing(ledger: Ledger) -> None:
     cent = msgspec.structs.replace(attempt(), reserved_usd=0.01)
     for _ in range(30):  # 0.1 + 0.2 is more than 0.3
-        ledger.begin(cent, caps=[Cap(name="cap", usd=0.3)])
+        ledger.begin(cent, caps=[Cap(name="cap", limit=0.3)])
     with pytest.raises(BudgetError, match=r"\$0.30 of \$0.30 are .* cost \$0.010$"):
-        ledger.begin(cent, caps=[Cap(name="cap", usd=0.3)])
+        ledger.begin(cent, caps=[Cap(name="cap", limit=0.3)])
     with pytest.raises(BudgetError, match=r"of \$0.00040 are"):
-        ledger.begin(cent, caps=[Cap(name="cap", usd=0.0004)])
+        ledger.begin(cent, caps=[Cap(name="cap", limit=0.0004)])
     assert ledger.spent().attempts == 30
 
 
@@ -679,7 +680,7 @@ def test_a_call_refused_inside_a_batch_has_done_nothing_and_the_rest_is_kept(led
         with pytest.raises(NotRunningError, match="no attempt 99"):
             ledger.settle(99, outcome())
         with pytest.raises(BudgetError):
-            ledger.begin(attempt(), caps=[Cap(name="cap", usd=0.5)])
+            ledger.begin(attempt(), caps=[Cap(name="cap", limit=0.5)])
         with pytest.raises(LedgerError, match="is no amount"):
             ledger.note_use(running, Use(cost_usd=-1.0))
         ledger.note_use(running, SOME)

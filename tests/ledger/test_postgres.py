@@ -17,7 +17,7 @@ SPENDER = """
 import sys
 from stepdown.errors import BudgetError
 from stepdown.ledger import Attempt, Cap, Outcome, open_ledger
-cap = Cap(name="budget_ceiling", usd=20.0)
+cap = Cap(name="budget_ceiling", limit=20.0)
 attempt = Attempt(project="/p", unit_type="execute-task", unit_id=sys.argv[2], started=1.0, reserved_usd=0.25)
 refused = 0
 with open_ledger(sys.argv[1], busy_seconds=60.0) as ledger:

@@ -94,7 +94,7 @@ SPENDER = """
 import sys
 from stepdown.errors import BudgetError
 from stepdown.ledger import Attempt, Cap, Outcome, Use, open_ledger
-cap = Cap(name="budget_ceiling", usd=100.0)
+cap = Cap(name="budget_ceiling", limit=100.0)
 attempt = Attempt(project="/p", unit_type="execute-task", unit_id=sys.argv[2], started=1.0, reserved_usd=0.25)
 refused = 0
 with open_ledger(sys.argv[1], busy_seconds=60.0) as ledger:
@@ -107,7 +107,7 @@ with open_ledger(sys.argv[1], busy_seconds=60.0) as ledger:
             refused += 1
             continue
         spent = ledger.spent("/p").usd
-        assert spent <= cap.usd, spent
+        assert spent <= cap.limit, spent
         ledger.note_use(running, Use(cost_usd=0.125))
         if running % 3:
             ledger.settle(running, Outcome(cost_usd=0.125, cost_source="reported", finished=2.0))

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Final
 
-from stepdown.ledger.connection import Connection, streamed
+from stepdown.ledger import holds
+from stepdown.ledger.connection import Connection, Row, streamed
 from stepdown.ledger.port import NotRunningError
-from stepdown.ledger.records import Attempt, Cap, Outcome, Record, Spent, Use
+from stepdown.ledger.records import Attempt, Cap, Outcome, Record, Scope, Spent, Use
 from stepdown.ledger.rows import (
     ACCOUNT,
     ATTEMPT,
@@ -20,9 +21,18 @@ from stepdown.ledger.rows import (
     use_of,
     use_values,
 )
-from stepdown.ledger.rules import LAST_SECOND, SECONDS_PER_DAY, check_cap, clean, day_key, is_pattern_of, newest_of_units
+from stepdown.ledger.rules import (
+    LAST_SECOND,
+    SECONDS_PER_DAY,
+    check_cap,
+    clean,
+    day_key,
+    is_pattern_of,
+    measured,
+    newest_of_units,
+)
 
-_BEGIN: Final = f"INSERT INTO attempts ({ATTEMPT}, source) VALUES (?{', ?' * 22}) ON CONFLICT DO NOTHING RETURNING id"
+_BEGIN: Final = f"INSERT INTO attempts ({ATTEMPT}, source) VALUES (?{', ?' * 23}) ON CONFLICT DO NOTHING RETURNING id"
 _IMPORTED: Final = (
     "SELECT 1 FROM attempts "
     "WHERE source = ? AND project = ? AND unit_type = ? AND unit_id = ? AND started = ? AND source <> 'run'"
@@ -44,9 +54,8 @@ _ACCOUNTS: Final = (
     f"SELECT {ACCOUNT} FROM attempts INDEXED BY attempts_accounts "
     "WHERE project = ? AND pattern = ? ORDER BY started DESC, id DESC"
 )
-_SPENT_WHOLE_DAYS: Final = (
-    "SELECT total(usd), sum(input + output + cache_read + cache_write), sum(requests), sum(unpriced), sum(attempts) FROM sums "
-    "WHERE grouped_by = 'day' AND key >= ?"
+_SPENT_DAYS: Final = (
+    "SELECT total(usd), sum(tokens), sum(requests), sum(unpriced), sum(attempts) FROM spending WHERE day {days}"
 )
 _SPENT_FINISHED: Final = (
     "SELECT total(cost_usd), sum(input + output + cache_read + cache_write), sum(requests), "
@@ -86,21 +95,40 @@ def note_use(connection: Connection, attempt_id: int, use: Use) -> None:
 def check_caps(connection: Connection, attempt: Attempt, caps: Sequence[Cap]) -> None:
     """Raises `BudgetError` where the attempt does not fit; holds as long as the transaction lets nobody else write."""
     for cap in caps:
-        also, values = of_project(attempt.project, "AND")
-        (in_flight, *_) = connection.execute(f"{_SPENT_RUNNING} {also}", (cap.since, *values)).fetchone()
-        check_cap(cap, spent(connection, attempt.project, cap.since).usd, in_flight or 0.0, attempt)
+        held = holds.amount(connection, cap)
+        running = measured(_running(connection, cap.scope, cap.since), cap.measure)
+        check_cap(cap, measured(spent(connection, cap.scope, cap.since), cap.measure) + held, running + held, attempt)
 
 
-def spent(connection: Connection, project: str | None, since: float) -> Spent:
-    """See `Ledger.spent`: whole days come from the sums, only the day in which the span begins is read attempt by attempt."""
-    start = min(max(since, 0.0), LAST_SECOND + 1.0)
+def spent(connection: Connection, scope: Scope, since: float) -> Spent:
+    """See `Ledger.spent`: whole days come from their sums, only the day in which the span begins is read attempt by attempt."""
+    also, values = of_scope(scope)
+    if since <= 0:
+        return _sum(
+            connection.execute(f"{_SPENT_DAYS.format(days='= ?')}{also}", ("", *values)).fetchone(),
+            _running_row(connection, scope, 0.0),
+        )
+    start = min(since, LAST_SECOND + 1.0)
     first_day = -int(-start // SECONDS_PER_DAY)
-    also, values = of_project(project, "AND")
-    parts = [
-        connection.execute(f"{_SPENT_WHOLE_DAYS} {also}", (day_key(first_day), *values)).fetchone(),
-        connection.execute(f"{_SPENT_FINISHED} {also}", (start, first_day * SECONDS_PER_DAY, *values)).fetchone(),
-        connection.execute(f"{_SPENT_RUNNING} {also}", (start, *values)).fetchone(),
-    ]
+    return _sum(
+        connection.execute(f"{_SPENT_DAYS.format(days='>= ?')}{also}", (day_key(first_day), *values)).fetchone(),
+        connection.execute(f"{_SPENT_FINISHED}{also}", (start, first_day * SECONDS_PER_DAY, *values)).fetchone(),
+        _running_row(connection, scope, start),
+    )
+
+
+def _running(connection: Connection, scope: Scope, since: float) -> Spent:
+    """What attempts have reserved, or used, that run."""
+    return _sum(_running_row(connection, scope, since))
+
+
+def _running_row(connection: Connection, scope: Scope, since: float) -> Row:
+    also, values = of_scope(scope)
+    row: Row = connection.execute(f"{_SPENT_RUNNING}{also}", (since, *values)).fetchone()
+    return row
+
+
+def _sum(*parts: Row) -> Spent:
     usd, tokens, requests, unpriced, attempts = (sum(part or 0 for part in column) for column in zip(*parts, strict=True))
     return Spent(usd=usd, tokens=tokens, requests=requests, unpriced=unpriced, attempts=attempts)
 
@@ -145,6 +173,12 @@ def newest_of_patterns(connection: Connection, project: str, unit_type: str, uni
 def of_project(project: str | None, word: str) -> tuple[str, tuple[str, ...]]:
     """The condition that leaves one project's rows, and its values."""
     return ("", ()) if project is None else (f"{word} project = ?", (clean(project),))
+
+
+def of_scope(scope: Scope) -> tuple[str, tuple[str, ...]]:
+    """The conditions that leave a scope's rows, and their values."""
+    said = [(name, clean(value)) for name in ("project", "person", "model") if (value := getattr(scope, name)) is not None]
+    return "".join(f" AND {name} = ?" for name, _ in said), tuple(value for _, value in said)
 
 
 def _read(connection: Connection, query: str, values: tuple[object, ...]) -> list[Record]:

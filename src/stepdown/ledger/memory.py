@@ -1,5 +1,6 @@
 """The ledger's plain twin: lists and loops, gone when the program ends. For tests, for ``memory:``, for what only reads."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,17 +13,21 @@ from stepdown.ledger import accounts, units
 from stepdown.ledger.port import NotRunningError
 from stepdown.ledger.records import (
     Account,
+    Act,
     Attempt,
     Block,
     Cap,
     Conversation,
     Evidence,
     Expectation,
+    Hold,
+    Key,
     Line,
     Outcome,
     PlanMeter,
     Rating,
     Record,
+    Scope,
     Spent,
     Use,
 )
@@ -49,7 +54,9 @@ from stepdown.ledger.rules import (
     counting,
     day_name,
     day_of,
+    free_of,
     is_pattern_of,
+    measured,
     newest_evidence,
     newest_of_units,
     rating_event,
@@ -79,19 +86,19 @@ class MemoryLedger:
         self._consents: set[tuple[str, str]] = set()
         self._said: set[str] = set()
         self._conversations: dict[tuple[str, str], Conversation] = {}
+        self._holds: dict[tuple[str, Scope, str], float] = {}
+        self._keys: dict[str, Key] = {}
+        self._acts: list[Act] = []
         self._batching = False
 
     def begin(self, attempt: Attempt, *, caps: Sequence[Cap] = ()) -> int:
         """See `Ledger.begin`."""
         accepted = accepted_attempt(attempt)
         for cap in caps:
-            running = [record for record in self._of(accepted.project) if record.outcome is None]
-            in_flight = sum(
-                max(record.attempt.reserved_usd, record.so_far.cost_usd or 0.0)
-                for record in running
-                if record.attempt.started >= cap.since
-            )
-            check_cap(cap, self.spent(accepted.project, since=cap.since).usd, in_flight, accepted)
+            held = self._held(cap)
+            running = _spent(record for record in self._in(cap.scope, cap.since) if record.outcome is None)
+            spent = _spent(self._in(cap.scope, cap.since))
+            check_cap(cap, measured(spent, cap.measure) + held, measured(running, cap.measure) + held, accepted)
         return self._add(accepted, "run")
 
     def note_use(self, attempt_id: int, use: Use) -> None:
@@ -139,23 +146,55 @@ class MemoryLedger:
                 patterns[record.attempt.pattern].append(record)
         return [account_of(record) for _, newest in sorted(patterns.items()) for record in newest_of_units(newest, units)]
 
-    def spent(self, project: str | None = None, *, since: float = 0.0) -> Spent:
+    def spent(
+        self, project: str | None = None, *, since: float = 0.0, person: str | None = None, model: str | None = None
+    ) -> Spent:
         """See `Ledger.spent`."""
-        usd, tokens, requests, unpriced, attempts = 0.0, 0, 0, 0, 0
-        for record in self._of(project):
-            if record.attempt.started < since:
-                continue
-            attempts += 1
-            if record.outcome is None:
-                usd += max(record.attempt.reserved_usd, record.so_far.cost_usd or 0.0)
-                tokens += record.so_far.tokens.total
-                requests += record.so_far.requests
-                continue
-            usd += record.outcome.cost_usd or 0.0
-            unpriced += record.outcome.cost_usd is None
-            tokens += record.outcome.tokens.total if record.outcome.tokens else 0
-            requests += record.outcome.requests or 0
-        return Spent(usd=usd, tokens=tokens, requests=requests, unpriced=unpriced, attempts=attempts)
+        return _spent(self._in(Scope(project=project, person=person, model=model), since))
+
+    def set_aside(self, holder: str, more: Sequence[Hold], caps: Sequence[Cap]) -> Sequence[float]:
+        """See `Ledger.set_aside`."""
+        granted = []
+        for one in more:
+            of = [cap for cap in caps if (cap.scope, cap.measure) == (one.scope, one.measure)]
+            free = [free_of(cap, measured(_spent(self._in(cap.scope, cap.since)), cap.measure), self._held(cap)) for cap in of]
+            granted.append(min([one.amount, *free]))
+            key = (holder, one.scope, one.measure)
+            self._holds[key] = self._holds.get(key, 0.0) + granted[-1]
+        return granted
+
+    def hold(self, holder: str, holds_: Sequence[Hold]) -> None:
+        """See `Ledger.hold`; nobody else has this ledger, so that nothing has to expire."""
+        self._holds |= {(holder, one.scope, one.measure): one.amount for one in holds_}
+
+    def now(self) -> float:
+        """See `Ledger.now`."""
+        return time.time()
+
+    def put_key(self, key: Key) -> None:
+        """See `Ledger.put_key`."""
+        self._keys[key.person.name] = key
+
+    def keys(self) -> Sequence[Key]:
+        """See `Ledger.keys`."""
+        return [key for _, key in sorted(self._keys.items())]
+
+    def saw(self, name: str, at: float) -> None:
+        """See `Ledger.saw`."""
+        check_time("at", at)
+        key = self._keys.get(name)
+        if key is not None and (key.person.seen is None or key.person.seen < at):
+            self._keys[name] = msgspec.structs.replace(key, person=msgspec.structs.replace(key.person, seen=at))
+
+    def note_act(self, act: Act) -> None:
+        """See `Ledger.note_act`."""
+        check_time("at", act.at)
+        self._acts.append(msgspec.structs.replace(act, id=len(self._acts) + 1))
+
+    def acts(self, *, limit: int | None = None, before: int | None = None) -> Sequence[Act]:
+        """See `Ledger.acts`."""
+        found = [act for act in reversed(self._acts) if before is None or act.id < before]
+        return found if limit is None else found[: max(0, limit)]
 
     def breakdown(self, by: str, project: str | None = None) -> Sequence[Line]:
         """See `Ledger.breakdown`."""
@@ -176,8 +215,9 @@ class MemoryLedger:
 
     def stamp(self) -> int:
         """See `Ledger.stamp`."""
-        kept = (self._records, self._evidence, self._blocks, self._meters, self._conversations)
-        return hash(msgspec.json.encode([*(list(each.values()) for each in kept), self._ratings, self._forgotten]))
+        kept = (self._records, self._evidence, self._blocks, self._meters, self._conversations, self._keys)
+        others = (self._ratings, self._forgotten, list(self._holds.items()), self._acts)
+        return hash(msgspec.json.encode([*(list(each.values()) for each in kept), *others]))
 
     def units(
         self,
@@ -355,9 +395,40 @@ class MemoryLedger:
             raise NotRunningError(f"attempt {attempt_id} has ended already")
         return record
 
+    def _in(self, scope: Scope, since: float) -> list[Record]:
+        said = {name: clean(value) for name in ("project", "person", "model") if (value := getattr(scope, name)) is not None}
+        return [
+            record
+            for record in self._records.values()
+            if record.attempt.started >= since and all(getattr(record.attempt, name) == value for name, value in said.items())
+        ]
+
+    def _held(self, cap: Cap) -> float:
+        return sum(
+            amount
+            for (_, scope, measure), amount in self._holds.items()
+            if (scope, measure) == (cap.scope, cap.measure) and amount > 0
+        )
+
     def _of(self, project: str | None) -> list[Record]:
         wanted = None if project is None else clean(project)
         return [record for record in self._records.values() if wanted is None or record.attempt.project == wanted]
+
+
+def _spent(records: Iterable[Record]) -> Spent:
+    usd, tokens, requests, unpriced, attempts = 0.0, 0, 0, 0, 0
+    for record in records:
+        attempts += 1
+        if record.outcome is None:
+            usd += max(record.attempt.reserved_usd, record.so_far.cost_usd or 0.0)
+            tokens += record.so_far.tokens.total
+            requests += record.so_far.requests
+            continue
+        usd += record.outcome.cost_usd or 0.0
+        unpriced += record.outcome.cost_usd is None
+        tokens += record.outcome.tokens.total if record.outcome.tokens else 0
+        requests += record.outcome.requests or 0
+    return Spent(usd=usd, tokens=tokens, requests=requests, unpriced=unpriced, attempts=attempts)
 
 
 def _identity(source: str, attempt: Attempt) -> tuple[object, ...]:

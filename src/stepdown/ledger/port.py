@@ -7,12 +7,15 @@ from typing import Final, Protocol, Self
 from stepdown.errors import LedgerError
 from stepdown.ledger.records import (
     Account,
+    Act,
     Attempt,
     Block,
     Cap,
     Conversation,
     Evidence,
     Expectation,
+    Hold,
+    Key,
     Line,
     Outcome,
     PlanMeter,
@@ -36,9 +39,9 @@ class Ledger(Protocol):
     def begin(self, attempt: Attempt, *, caps: Sequence[Cap] = ()) -> int:
         """Record that an attempt starts, with its reservation; its id.
 
-        What is spent, what others have reserved and this reservation are added up and compared with `caps` in the same
-        transaction, so that parallel units cannot overspend together. An attempt that reserves nothing, since its cost is not
-        known, fits as long as the cap is not reached.
+        What is spent, what others have reserved or set aside and this reservation are added up and compared with `caps` in the
+        same transaction, so that parallel units cannot overspend together. An attempt that reserves nothing, since its cost is
+        not known, fits as long as the cap is not reached.
 
         Raises:
             BudgetError: the reservation does not fit into one of `caps`; nothing was recorded.
@@ -123,8 +126,53 @@ class Ledger(Protocol):
         """
         ...
 
-    def spent(self, project: str | None = None, *, since: float = 0.0) -> Spent:
-        """What attempts started at or after `since` used, of one project or of all."""
+    def spent(
+        self, project: str | None = None, *, since: float = 0.0, person: str | None = None, model: str | None = None
+    ) -> Spent:
+        """What attempts started at or after `since` used: of one project, one person or one model, or of all.
+
+        Args:
+            project: whose; None is everybody's.
+            since: seconds since the epoch.
+            person: a `Person.name`; "" is what came with no token, None is everybody's.
+            model: provider-qualified; None is any.
+        """
+        ...
+
+    def set_aside(self, holder: str, more: Sequence[Hold], caps: Sequence[Cap]) -> Sequence[float]:
+        """Set more aside of budgets for a gateway, beyond what it has, in one transaction; how much was granted of each.
+
+        Of each of `more`, as much as is left: of all `caps` of its scope and measure the tightest counts, and what anybody has
+        set aside is not left. Without such a cap all of it is granted.
+        """
+        ...
+
+    def hold(self, holder: str, holds: Sequence[Hold]) -> None:
+        """Say what a gateway has set aside now of each of these scopes; without a word it is free again after a minute."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the ledger's own clock: the one that everybody who shares it agrees on."""
+        ...
+
+    def put_key(self, key: Key) -> None:
+        """Add a person, or replace what is known of them and their token."""
+        ...
+
+    def keys(self) -> Sequence[Key]:
+        """Everybody, by their names, those whose tokens were revoked or have expired among them."""
+        ...
+
+    def saw(self, name: str, at: float) -> None:
+        """A person's token was used; said now and then."""
+        ...
+
+    def note_act(self, act: Act) -> None:
+        """Record something that an administrator did; nothing removes it."""
+        ...
+
+    def acts(self, *, limit: int | None = None, before: int | None = None) -> Sequence[Act]:
+        """What administrators did, the newest first; with `before`, what came before that `Act.id`."""
         ...
 
     def breakdown(self, by: str, project: str | None = None) -> Sequence[Line]:

@@ -1,8 +1,12 @@
 """What the ledger keeps and answers: attempts, what they used, accounts, ratings, caps, meters, conversations."""
 
+from typing import Literal
+
 import msgspec
 
 from stepdown.units import Tier, Tokens
+
+Measure = Literal["usd", "tokens", "requests"]
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +33,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
         number: which attempt of its unit in that run, from 1.
         cause: why it was made: ``first``, ``fallback`` (the provider failed), ``step up`` (one tier above a quality failure),
             ``configured`` (the last try, on the model the user configured), ``again`` (a hook asked for it).
+        person: whose token it came with (`Person.name`); "" is nobody's.
     """
 
     project: str
@@ -50,6 +55,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     run: str = ""
     number: int = 1
     cause: str = "first"
+    person: str = ""
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,12 +281,55 @@ class Rating(msgspec.Struct, frozen=True, kw_only=True):
     at: float
 
 
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose work, and on what: all three have to hold; None is any.
+
+    Attributes:
+        project: the plan's `PlanSource.project`.
+        person: a `Person.name`.
+        model: provider-qualified.
+    """
+
+    project: str | None = None
+    person: str | None = None
+    model: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Names it: equal for equal scopes, and for no others."""
+        return msgspec.json.encode([self.project, self.person, self.model]).decode()
+
+
 class Cap(msgspec.Struct, frozen=True, kw_only=True):
-    """A hard limit that a reservation has to fit into: `usd` for everything of the project started at or after `since`."""
+    """A hard limit that a reservation has to fit into: what everything of its scope that started at or after `since` may use.
+
+    Attributes:
+        name: as the user knows it.
+        limit: in US dollars, tokens or requests.
+        since: seconds since the epoch.
+        measure: ``usd``, ``tokens`` or ``requests``.
+        scope: whose work.
+    """
 
     name: str
-    usd: float
+    limit: float
     since: float = 0.0
+    measure: Measure = "usd"
+    scope: Scope = Scope()
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway sets aside of the budgets of a scope.
+
+    Attributes:
+        scope: whose.
+        measure: of what.
+        amount: how much.
+    """
+
+    scope: Scope
+    measure: Measure = "usd"
+    amount: float
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
@@ -323,3 +372,79 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     at: float
     state: bytes
+
+
+class Allowance(msgspec.Struct, frozen=True, kw_only=True):
+    """A budget of a person's own.
+
+    Attributes:
+        limit: in `unit`.
+        unit: US dollars, tokens or requests.
+        window: after how long the count starts anew; ``project`` never does.
+    """
+
+    limit: float
+    unit: Measure = "usd"
+    window: Literal["5h", "day", "week", "month", "project"] = "month"
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who has a token, and what that token may.
+
+    Attributes:
+        name: unlike any other's; small letters, digits, ``-``, ``_`` and ``.``, at most 64.
+        role: ``viewer`` looks at the page, ``member`` works, ``admin`` changes what concerns everybody.
+        projects: whose work they see and do; ``*`` is everybody's. The first counts where a request names none.
+        budgets: of their own, over all projects.
+        ceiling: the model above which nothing runs for them; "" is what the request names.
+        mode: what the gateway may change for them; "" is its own mode.
+        models: the only models that may serve them; none is any.
+        created: seconds since the epoch, as are the following; None is never.
+        expires: when the token ends.
+        revoked: when it was revoked.
+        seen: about when it was used last.
+    """
+
+    name: str
+    role: Literal["viewer", "member", "admin"] = "member"
+    projects: tuple[str, ...] = ()
+    budgets: tuple[Allowance, ...] = ()
+    ceiling: str = ""
+    mode: Literal["", "observe", "delegated", "full"] = ""
+    models: tuple[str, ...] = ()
+    created: float = 0.0
+    expires: float | None = None
+    revoked: float | None = None
+    seen: float | None = None
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """A person with what their token is recognised by.
+
+    Attributes:
+        person: whose.
+        digest: SHA-256 of the token, in hexadecimal.
+        page: SHA-256 of what a browser that has brought the token keeps, likewise.
+    """
+
+    person: Person
+    digest: str
+    page: str
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that an administrator did.
+
+    Attributes:
+        at: seconds since the epoch.
+        who: by their name; ``-`` is somebody at the machine itself, who needs no token.
+        act: what kind of thing: ``token created``, ``mode``, ``pin``.
+        what: of whom or of what, one line.
+        id: its number in the ledger.
+    """
+
+    at: float
+    who: str
+    act: str
+    what: str = ""
+    id: int = 0

@@ -11,9 +11,9 @@ from stepdown.units import Tier, Tokens
 
 ATTEMPT: Final = (
     "project, unit_type, unit_id, title, tier, model, ceiling, downgraded, reason, decision, pattern, agent, started, "
-    "reserved_usd, expected_input, expected_output, expected_cache_read, expected_cache_write, key, run, number, cause"
+    "reserved_usd, expected_input, expected_output, expected_cache_read, expected_cache_write, key, run, number, cause, person"
 )
-"""The columns of an `Attempt`: 22."""
+"""The columns of an `Attempt`: 23."""
 OUTCOME: Final = (
     "finished, failure, message, verified, input, output, cache_read, cache_write, cost_usd, cost_source, "
     "ceiling_cost_usd, requests, evidence, kept, cache_loss_usd"
@@ -59,7 +59,7 @@ def attempt_values(attempt: Attempt) -> Values:
         *(attempt.ceiling, attempt.downgraded, attempt.reason, attempt.decision, attempt.pattern, attempt.agent),
         *(attempt.started, attempt.reserved_usd),
         *(expected.input, expected.output, expected.cache_read, expected.cache_write),
-        *(attempt.key, attempt.run, attempt.number, attempt.cause),
+        *(attempt.key, attempt.run, attempt.number, attempt.cause, attempt.person),
     )
 
 
@@ -96,7 +96,7 @@ def rating_values(rating: Rating) -> Values:
 
 def record_of(row: Row) -> Record:
     """From ``id, source``, `ATTEMPT`, `OUTCOME`, `USE`."""
-    return Record(id=row[0], source=row[1], attempt=_attempt(row[2:24]), outcome=_outcome(row[24:39]), so_far=_so_far(row[39:]))
+    return Record(id=row[0], source=row[1], attempt=_attempt(row[2:25]), outcome=_outcome(row[25:40]), so_far=_so_far(row[40:]))
 
 
 def account_of(row: Row) -> Record:
@@ -222,7 +222,7 @@ def tokens_of(row: Row) -> Tokens:
 
 def _attempt(row: Row) -> Attempt:
     project, unit_type, unit_id, title, tier, model, ceiling, downgraded, reason, decision, pattern, agent, *rest = row
-    started, reserved_usd, *expected, key, run, number, cause = rest
+    started, reserved_usd, *expected, key, run, number, cause, person = rest
     return Attempt(
         project=project,
         unit_type=unit_type,
@@ -243,6 +243,7 @@ def _attempt(row: Row) -> Attempt:
         run=run,
         number=number,
         cause=cause,
+        person=person,
     )
 
 

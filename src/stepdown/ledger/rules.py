@@ -14,7 +14,20 @@ from typing import Final
 import msgspec
 
 from stepdown.errors import BudgetError, LedgerError
-from stepdown.ledger.records import Attempt, Block, Cap, Conversation, Evidence, Outcome, PlanMeter, Rating, Record, Use
+from stepdown.ledger.records import (
+    Attempt,
+    Block,
+    Cap,
+    Conversation,
+    Evidence,
+    Measure,
+    Outcome,
+    PlanMeter,
+    Rating,
+    Record,
+    Spent,
+    Use,
+)
 from stepdown.money import dollars
 from stepdown.units import Tier, Tokens
 
@@ -47,6 +60,7 @@ _ATTEMPT_TEXTS: Final = (
     "ceiling",
     "reason",
     "decision",
+    "person",
     "pattern",
     "agent",
     "key",
@@ -115,7 +129,7 @@ def accepted_attempt(attempt: Attempt) -> Attempt:
     return msgspec.structs.replace(attempt, **changed) if changed else attempt
 
 
-def check_cap(cap: Cap, spent_usd: float, in_flight_usd: float, attempt: Attempt) -> None:
+def check_cap(cap: Cap, spent: float, in_flight: float, attempt: Attempt) -> None:
     """Raises `BudgetError` where an attempt's reservation does not fit into `cap`.
 
     What runs alone may start until the limit is reached: a reservation is an estimate, and one that is too large must not
@@ -123,16 +137,31 @@ def check_cap(cap: Cap, spent_usd: float, in_flight_usd: float, attempt: Attempt
 
     Args:
         cap: the limit.
-        spent_usd: what is spent or reserved of it, in US dollars.
-        in_flight_usd: how much of that is reserved for attempts that are running.
+        spent: what is spent, reserved or set aside of it, in its measure.
+        in_flight: how much of that is reserved for attempts that are running, or set aside.
         attempt: what is to start.
     """
-    reserved = attempt.reserved_usd
-    full = spent_usd >= cap.usd - _ROUNDING
-    if not full and (in_flight_usd <= 0 or spent_usd + reserved <= cap.usd + _ROUNDING):
+    reserved = attempt.reserved_usd if cap.measure == "usd" else 0.0
+    full = spent >= cap.limit - _ROUNDING
+    if not full and (in_flight <= 0 or spent + reserved <= cap.limit + _ROUNDING):
         return
-    used = f"{cap.name} has no room: {dollars(spent_usd)} of {dollars(cap.usd)} are spent or reserved"
+    used = f"{cap.name} has no room: {_amount(spent, cap)} of {_amount(cap.limit, cap)} are spent or reserved"
     raise BudgetError(f"{used} and this unit is expected to cost {dollars(reserved)}" if reserved else used)
+
+
+def free_of(cap: Cap, spent: float, held: float) -> float:
+    """How much of `cap` is left where `spent` is used and `held` set aside by others; nothing where that is next to nothing."""
+    left = cap.limit - spent - held
+    return left if left > _ROUNDING else 0.0
+
+
+def measured(spent: Spent, measure: Measure) -> float:
+    """What was spent, in a measure."""
+    return {"usd": spent.usd, "tokens": float(spent.tokens), "requests": float(spent.requests)}[measure]
+
+
+def _amount(amount: float, cap: Cap) -> str:
+    return dollars(amount) if cap.measure == "usd" else f"{amount:,.0f} {cap.measure}"
 
 
 def accepted_outcome(outcome: Outcome) -> Outcome:

@@ -6,21 +6,27 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Self
 
-from stepdown.ledger import accounts, attempts, conversations, evidence, units
+import msgspec
+
+from stepdown.ledger import accounts, attempts, conversations, evidence, holds, people, units
 from stepdown.ledger.connection import Connection
 from stepdown.ledger.records import (
     Account,
+    Act,
     Attempt,
     Block,
     Cap,
     Conversation,
     Evidence,
     Expectation,
+    Hold,
+    Key,
     Line,
     Outcome,
     PlanMeter,
     Rating,
     Record,
+    Scope,
     Spent,
     Use,
 )
@@ -45,6 +51,8 @@ from stepdown.ledger.rules import (
     check_group,
     check_time,
     clean,
+    free_of,
+    measured,
 )
 
 _BLOCK: Final = (
@@ -131,10 +139,68 @@ class SqlLedger(abc.ABC):
             forgotten = evidence.forgotten_marks(connection)
         return [record for record in records if not any(one.covers_attempt(record.attempt) for one in forgotten)]
 
-    def spent(self, project: str | None = None, *, since: float = 0.0) -> Spent:
+    def spent(
+        self, project: str | None = None, *, since: float = 0.0, person: str | None = None, model: str | None = None
+    ) -> Spent:
         """See `Ledger.spent`."""
         with self.reading() as connection:
-            return attempts.spent(connection, project, since)
+            return attempts.spent(connection, Scope(project=project, person=person, model=model), since)
+
+    def set_aside(self, holder: str, more: Sequence[Hold], caps: Sequence[Cap]) -> Sequence[float]:
+        """See `Ledger.set_aside`."""
+        with self.writing() as connection:
+            granted = []
+            for one in more:
+                free = [
+                    free_of(
+                        cap,
+                        measured(attempts.spent(connection, cap.scope, cap.since), cap.measure),
+                        holds.amount(connection, cap),
+                    )
+                    for cap in caps
+                    if (cap.scope, cap.measure) == (one.scope, one.measure)
+                ]
+                granted.append(min([one.amount, *free]))
+                holds.add(connection, holder, msgspec.structs.replace(one, amount=granted[-1]))
+            return granted
+
+    def hold(self, holder: str, holds_: Sequence[Hold]) -> None:
+        """See `Ledger.hold`."""
+        with self.writing() as connection:
+            holds.put(connection, holder, holds_)
+
+    def now(self) -> float:
+        """See `Ledger.now`."""
+        with self.reading() as connection:
+            (now,) = connection.execute("SELECT now FROM ledger_clock").fetchone()
+            return float(now)
+
+    def put_key(self, key: Key) -> None:
+        """See `Ledger.put_key`."""
+        with self.writing() as connection:
+            people.put(connection, key)
+
+    def keys(self) -> Sequence[Key]:
+        """See `Ledger.keys`."""
+        with self.reading() as connection:
+            return people.every(connection)
+
+    def saw(self, name: str, at: float) -> None:
+        """See `Ledger.saw`."""
+        check_time("at", at)
+        with self.writing() as connection:
+            people.saw(connection, name, at)
+
+    def note_act(self, act: Act) -> None:
+        """See `Ledger.note_act`."""
+        check_time("at", act.at)
+        with self.writing() as connection:
+            people.note(connection, act)
+
+    def acts(self, *, limit: int | None = None, before: int | None = None) -> Sequence[Act]:
+        """See `Ledger.acts`."""
+        with self.reading() as connection:
+            return people.acts(connection, limit, before)
 
     def breakdown(self, by: str, project: str | None = None) -> Sequence[Line]:
         """See `Ledger.breakdown`."""

@@ -1,0 +1,50 @@
+"""What gateways have set aside of budgets, each inside a transaction that the caller holds.
+
+A gateway that is asked for work must not wait for the database each time. So it sets something aside of every hard budget, lets
+requests through for as long as that lasts, and comes back for more. What it spends goes out of what it has set aside in the
+transaction that records it: spent and set aside together never exceed a limit, however many gateways there are.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from stepdown.ledger.connection import Connection
+from stepdown.ledger.records import Cap, Hold
+
+HELD_SECONDS: Final = 60.0
+"""Seconds after which what a gateway has set aside, and no longer speaks of, is free again: it has died."""
+
+_HELD: Final = "SELECT total(amount) FROM holds WHERE scope = ? AND measure = ? AND until > (SELECT now FROM ledger_clock)"
+_OWN: Final = (
+    "SELECT total(amount) FROM holds WHERE holder = ? AND scope = ? AND measure = ? AND until > (SELECT now FROM ledger_clock)"
+)
+_SET: Final = (
+    "INSERT INTO holds (holder, scope, measure, amount, until) VALUES (?, ?, ?, ?, (SELECT now FROM ledger_clock) + ?) "
+    "ON CONFLICT (holder, scope, measure) DO UPDATE SET amount = excluded.amount, until = excluded.until"
+)
+
+
+def amount(connection: Connection, cap: Cap) -> float:
+    """What gateways have set aside of what `cap` is of."""
+    (held,) = connection.execute(_HELD, (cap.scope.key, cap.measure)).fetchone()
+    return float(held)
+
+
+def add(connection: Connection, holder: str, more: Hold) -> None:
+    """Set more aside for a gateway."""
+    (own,) = connection.execute(_OWN, (holder, more.scope.key, more.measure)).fetchone()
+    put(connection, holder, [msgspec.structs.replace(more, amount=own + more.amount)])
+
+
+def put(connection: Connection, holder: str, holds: Sequence[Hold]) -> None:
+    """Say what a gateway has set aside now, of each scope; of nothing, no word is kept."""
+    kept = [hold for hold in holds if hold.amount > 0]
+    gone = [hold for hold in holds if hold.amount <= 0]
+    if kept:
+        connection.executemany(_SET, [(holder, one.scope.key, one.measure, one.amount, HELD_SECONDS) for one in kept])
+    for one in gone:
+        connection.execute(
+            "DELETE FROM holds WHERE holder = ? AND scope = ? AND measure = ?", (holder, one.scope.key, one.measure)
+        )
