@@ -14,7 +14,7 @@ from stepdown.decision import Context
 from stepdown.errors import LedgerError
 from stepdown.gateway import writer as writer_module
 from stepdown.gateway.recorder import JOURNAL, Recorder
-from stepdown.ledger import open_ledger
+from stepdown.ledger import Ledger, open_ledger
 from stepdown.preferences import Preferences
 from stepdown.units import Tokens
 
@@ -318,3 +318,29 @@ async def test_a_full_disk_loses_nothing(file: Path, end: str) -> None:
         pass
     assert total(records(file)) == (Tokens(input=sum(range(int(count) + 1))), int(count))
     assert len(records(file)) == int(count)
+
+
+async def test_what_is_called_alongside_is_in_the_same_transaction(file: Path) -> None:
+    def said(ledger: Ledger) -> None:
+        calls.append("called")
+        ledger.first_time(f"call {len(calls)}", 1.0)
+        if len(calls) == 1:
+            raise LedgerError("not now")
+
+    calls: list[str] = []
+    async with recording(file) as recorder:
+        recorder.alongside(said)
+        recorder.begin("k", attempt())
+        use(recorder)
+        assert not await recorder.flush()
+        assert records(file) == []  # the error undid both
+        with open_ledger(str(file)) as other:
+            await until(lambda: other.spent("/p").tokens == 10)
+            assert other.first_time("call 1", 2.0)
+            assert not other.first_time("call 2", 2.0)
+        assert await recorder.flush()
+        assert len(calls) == 2  # nothing was written
+        recorder.wake()
+        await until(lambda: len(calls) == 3)
+    with open_ledger(str(file)) as other:
+        assert not other.first_time("call 3", 2.0)

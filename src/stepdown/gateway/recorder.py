@@ -90,7 +90,7 @@ class Recorder:
         self._told: list[Word] = []
         self._jobs: list[Job] = []
         self._since: float | None = None  # when the first of what is to be written came
-        self._at_once = False
+        self._at_once = self._woken = False
         self._closing = self._over = False
         self._thread = threading.Thread(target=self._work, name="stepdown-recorder", daemon=True)
 
@@ -246,6 +246,19 @@ class Recorder:
             self._told.append(word)
             self._wake_later()
 
+    def alongside(self, call: Callable[[Ledger], None]) -> None:
+        """Have `call` called in every transaction that writes what passed, in the thread that writes.
+
+        An error undoes the transaction, and both are tried again. What is kept of a gateway that died is written without it.
+        """
+        self._writer.alongside.append(call)
+
+    def wake(self) -> None:
+        """Have what is called alongside called now, also where nothing else is to be written; never waits."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify()
+
     async def ask(self, question: Callable[[Ledger], T]) -> T:
         """Call `question` in the thread that has the ledger, after everything noted so far has been written.
 
@@ -335,7 +348,7 @@ class Recorder:
         moments = [self._published.due]
         if self._since is not None:
             moments.append(max(self._since + self._interval, self._writer.retry_at))
-        if self._writer.is_waiting or self._untold:
+        if self._woken or self._writer.is_waiting or self._untold:
             moments.append(self._writer.retry_at)
         if self._open:
             moments.append(next(iter(self._open.values())).touched + self._idle)
@@ -349,9 +362,14 @@ class Recorder:
         self._over = self._closing  # what is noted from here on, nobody writes
         self._published.forget()
         spent = [(project, project.spent) for project in self._published.all()]
-        taken = Round(self._dirty, self._talks, spent, self._told, self._jobs, self._at_once or self._closing, self._closing)
+        taken = Round(
+            *(self._dirty, self._talks, spent, self._told, self._jobs),
+            woken=self._woken,
+            at_once=self._at_once or self._closing,
+            last=self._closing,
+        )
         self._dirty, self._talks, self._told, self._jobs = {}, {}, [], []
-        self._since, self._at_once = None, False
+        self._since, self._at_once, self._woken = None, False, False
         return taken
 
     # Called in the thread that writes.
@@ -375,7 +393,7 @@ class Recorder:
     def _do_round(self, taken: Round) -> None:
         self._untold.extend(taken.told)
         has_changed = bool(taken.changed or taken.jobs)  # a question may change what it asks
-        if self._writer.write(taken.changed, taken.talks, at_once=taken.at_once):
+        if self._writer.write(taken.changed, taken.talks, woken=taken.woken, at_once=taken.at_once):
             for project, spent in taken.spent:
                 project.written = spent
             has_changed |= self._say()

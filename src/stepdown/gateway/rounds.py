@@ -41,6 +41,7 @@ class Round(NamedTuple):
         spent: what each project had spent then.
         told: words for the ledger.
         jobs: questions.
+        woken: whether what is called alongside (`Recorder.alongside`) has something to say although nothing else changed.
         at_once: whether to try a ledger in trouble again before its time.
         last: whether nothing comes after it.
     """
@@ -50,5 +51,6 @@ class Round(NamedTuple):
     spent: list[tuple[Project, float]]
     told: list[Word]
     jobs: list[Job]
+    woken: bool
     at_once: bool
     last: bool

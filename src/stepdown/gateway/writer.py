@@ -58,6 +58,7 @@ class Writer:
         waiting: what the ledger does not have yet, the oldest first.
         remembered: what the ledger knew of conversations when it was first opened, the oldest first.
         trouble: why it takes nothing; "" while it does.
+        alongside: called in every transaction that writes what passed, the last of them where there are several.
         retry_at: before this moment of the monotonic clock `write` does not try again.
     """
 
@@ -65,12 +66,14 @@ class Writer:
         self.waiting: dict[Entry, None] = {}
         self.remembered: Sequence[Conversation] = ()
         self.trouble = ""
+        self.alongside: list[Callable[[Ledger], None]] = []
         self.retry_at = 0.0
         self._open_ledger = open_ledger
         self._journal = journal
         self._clock = clock
         self._ledger: Ledger | None = None
         self._talks: dict[Name, Conversation] = {}
+        self._is_woken = False  # whether what is called alongside waits for a transaction
         self._is_apart = False  # whether conversations are written by themselves
         self._opening = 0
         self._is_stale = True
@@ -87,9 +90,11 @@ class Writer:
     @property
     def is_waiting(self) -> bool:
         """Whether there is something that the ledger does not have and may take later."""
-        return bool(self.waiting or (self.trouble and self._talks))
+        return bool(self.waiting or self._is_woken or (self.trouble and self._talks))
 
-    def write(self, changed: Iterable[Entry], talks: Mapping[Name, Conversation], *, at_once: bool = False) -> bool:
+    def write(
+        self, changed: Iterable[Entry], talks: Mapping[Name, Conversation], *, woken: bool = False, at_once: bool = False
+    ) -> bool:
         """Write what changed and what waits, in one transaction; whether all of it is in the ledger.
 
         What is known of conversations does not count: where the ledger takes all but that, it is well.
@@ -97,10 +102,12 @@ class Writer:
         Args:
             changed: entries as they are now; one that has ended comes once.
             talks: conversations as they are now.
+            woken: call what is called alongside also where nothing else is to be written.
             at_once: try also where it failed a moment ago.
         """
         self.waiting.update(dict.fromkeys(changed))
         keep_newest(self._talks, talks)
+        self._is_woken |= woken
         if self.trouble and not at_once and time.monotonic() < self.retry_at:
             return False
         try:
@@ -109,7 +116,11 @@ class Writer:
                 with ledger.batch():  # opening is not writing: whether it takes anything is found out also where nothing waits
                     pass
             written = len(self.waiting)
-            self._put_all(ledger, list(self.waiting), () if self._is_apart else list(self._talks.values()))
+            talked = () if self._is_apart else list(self._talks.values())
+            self._put_all(
+                ledger, list(self.waiting), talked, self.alongside if self.waiting or talked or self._is_woken else ()
+            )
+            self._is_woken = False
             self._put_apart(ledger)
         except LedgerError as error:
             self._failed(str(error))
@@ -189,13 +200,23 @@ class Writer:
         if broken:
             log.warning("%s of %s could not be read: lost", _counted(broken, "line"), self._journal.path)
 
-    def _put_all(self, ledger: Ledger, entries: Sequence[Entry], talks: Sequence[Conversation] = ()) -> None:
+    def _put_all(
+        self,
+        ledger: Ledger,
+        entries: Sequence[Entry],
+        talks: Sequence[Conversation] = (),
+        alongside: Sequence[Callable[[Ledger], None]] = (),
+    ) -> None:
         parts = [entries[start : start + _BATCH] for start in range(0, len(entries), _BATCH)]
-        for part in parts or ([()] if talks else []):
+        parts = parts or ([[]] if talks or alongside else [])
+        for number, part in enumerate(parts, start=1):
             with ledger.batch():
                 places = [put(ledger, entry, self._opening) for entry in part]
                 if talks:
                     ledger.remember(talks)
+                if number == len(parts):
+                    for call in alongside:
+                        call(ledger)
             if talks:
                 talks = ()
                 self._talks.clear()
