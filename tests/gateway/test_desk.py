@@ -8,7 +8,7 @@ import pytest
 from gateway_house import HAIKU, KEY, OPUS, PROVIDERS, ROUTED, SONNET, UNIT, House, Opening, messages, until, written
 from raw_provider import RawProvider, answers, whole
 
-from stepdown.gateway.desk import Pinned
+from stepdown.gateway.desk import Desk, Pinned
 from stepdown.gateway.memory import REMEMBERED, Held, Key, Memory
 from stepdown.gateway.protocols import WIRES
 from stepdown.ledger.records import Attempt, Block, Outcome
@@ -363,3 +363,13 @@ async def test_a_run_answers_for_its_own_requests(opening: Opening, provider: Pr
         await house.messages(headers={**UNIT, "x-stepdown-attempt": "a-1"})
         assert not await house.records()
         assert house.books.unseen_usd(str(house.directory)) == 0
+
+
+async def test_two_gateways_of_one_moment_give_their_decisions_different_names(opening: Opening) -> None:
+    names = set()
+    for _ in range(2):
+        async with opening(preferences=ROUTED) as house:
+            house.desk._born = Desk(house.desk.world, house.books, project="/p", clock=lambda: 1e9)._born
+            names.add((await house.messages()).headers["x-stepdown-decision"])
+    assert len(names) == 2
+    assert {name.partition("-")[2] for name in names} == {"1"}

@@ -4,6 +4,7 @@ Nothing here waits: what the ledger knows has been published by the recorder's t
 """
 
 import os
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -132,7 +133,7 @@ class Desk:
         self._memory = Memory()
         self.conversations = Conversations() if conversations is None else conversations
         self._count = 0
-        self._born = f"{int(clock()):x}"
+        self._born = f"{int(clock()):x}{secrets.token_hex(3)}"  # several gateways may be started in one second
 
     def reload(self, world: World) -> None:
         """Go on with other preferences; what was decided under the old ones is decided anew."""
