@@ -10,7 +10,22 @@ from hypothesis import strategies as st
 from postgres_server import Cluster, name_of
 
 from stepdown.errors import LedgerError
-from stepdown.ledger import Attempt, Block, Conversation, Evidence, Ledger, Outcome, PlanMeter, Rating, Use, open_ledger
+from stepdown.ledger import (
+    Act,
+    Allowance,
+    Attempt,
+    Block,
+    Conversation,
+    Evidence,
+    Key,
+    Ledger,
+    Outcome,
+    Person,
+    PlanMeter,
+    Rating,
+    Use,
+    open_ledger,
+)
 from stepdown.ledger.copy import TABLES, copy
 from stepdown.ledger.sql import SqlLedger
 from stepdown.units import TIERS, Tier, Tokens
@@ -53,6 +68,8 @@ def fill(ledger: Ledger, units: int = 30) -> None:
     ledger.block(Block(model="a/b", reason="403", until=1e10))
     ledger.set_plan_meter(PlanMeter(provider="anthropic", window="5h", used=0.5, at=1.0))
     ledger.remember([Conversation(project="/p0", id="c", at=1.0, state=b"\x00\xff")])
+    ledger.put_key(Key(person=Person(name="ana", projects=("/p0",), budgets=(Allowance(limit=5.0),)), digest="d", page="p"))
+    ledger.note_act(Act(at=1.0, who="-", act="token created", what="ana"))
 
 
 def everything(ledger: Ledger) -> list[object]:
@@ -64,6 +81,9 @@ def everything(ledger: Ledger) -> list[object]:
         ledger.blocks(0.0),
         ledger.plan_meters(),
         ledger.consents("/p0"),
+        ledger.keys(),
+        ledger.acts(),
+        [ledger.spent(person="", model=model) for model in (None, "anthropic/claude-haiku-4-5")],
         ledger.conversations(0.0),
         ledger.projects(),
         ledger.expectations(),

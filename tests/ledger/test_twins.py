@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -19,10 +20,12 @@ from stepdown.ledger import (
     Cap,
     Conversation,
     Evidence,
+    Hold,
     Ledger,
     Line,
     Outcome,
     Rating,
+    Scope,
     Spent,
     Use,
     open_ledger,
@@ -55,6 +58,7 @@ attempts = st.builds(
     pattern=names,
     number=st.integers(1, 3),
     cause=st.sampled_from(["first", "step up"]),
+    person=st.sampled_from(["", "ana", "bo"]),
 )
 outcomes = st.builds(
     Outcome,
@@ -83,7 +87,16 @@ ratings = st.builds(
     at=st.sampled_from([1.0, 2.0, 3.0, 4.0]),
 )
 # A cap between two sums that differ in their last digit would tell the twins apart: these lie beside what attempts cost.
-caps = st.builds(Cap, name=st.just("cap"), usd=st.sampled_from([0.0371, 33.3333, 77.7777]), since=times)
+scopes = st.builds(
+    Scope,
+    project=st.sampled_from([None, "/a", "/b"]),
+    person=st.sampled_from([None, "", "ana"]),
+    model=st.sampled_from([None, "a"]),
+)
+measures = st.sampled_from(["usd", "tokens", "requests"])
+limits = st.sampled_from([0.0371, 33.3333, 77.7777])
+caps = st.builds(Cap, name=st.just("cap"), limit=limits, since=times, measure=measures, scope=scopes)
+holds = st.builds(Hold, scope=scopes, measure=measures, amount=st.sampled_from([-1.0, 0.0, 0.0217, 7.0]))
 events = st.builds(
     Evidence,
     at=st.sampled_from([1.0, 2.0, 3.0, 4.0]),
@@ -150,6 +163,17 @@ class Twins(RuleBasedStateMachine):
     def begin_below_caps(self, attempt: Attempt, caps: list[Cap]) -> None:
         expected = answer(lambda: self.memory.begin(attempt, caps=caps))
         assert answer(lambda: self.other.begin(attempt, caps=caps)) == expected
+
+    @rule(holder=names, more=st.lists(holds, max_size=2), caps=st.lists(caps, max_size=2))
+    def set_aside(self, holder: str, more: list[Hold], caps: list[Cap]) -> None:
+        asked = [msgspec.structs.replace(one, amount=abs(one.amount)) for one in more]
+        expected = self.memory.set_aside(holder, asked, caps)
+        assert self.other.set_aside(holder, asked, caps) == [pytest.approx(one, rel=1e-9, abs=1e-6) for one in expected]
+
+    @rule(holder=names, now=st.lists(holds, max_size=2))
+    def hold(self, holder: str, now: list[Hold]) -> None:
+        self.memory.hold(holder, now)
+        self.other.hold(holder, now)
 
     @rule(attempt_id=ids, use=uses)
     def note_use(self, attempt_id: int, use: Use) -> None:
@@ -218,9 +242,12 @@ class Twins(RuleBasedStateMachine):
         self.other.close()
         self.other = self.stack.enter_context(open_ledger(self.place))
 
-    @rule(since=times, project=st.sampled_from([None, "/a", "/b"]))
-    def same_spending(self, since: float, project: str | None) -> None:
-        assert exact(self.other.spent(project, since=since)) == close(self.memory.spent(project, since=since))
+    @rule(since=times, whose=scopes)
+    def same_spending(self, since: float, whose: Scope) -> None:
+        of = {"person": whose.person, "model": whose.model}
+        assert exact(self.other.spent(whose.project, since=since, **of)) == close(
+            self.memory.spent(whose.project, since=since, **of)
+        )
 
     @rule(by=st.sampled_from(GROUPS), project=st.sampled_from([None, "/a", "/b"]))
     def same_breakdown(self, by: str, project: str | None) -> None:
