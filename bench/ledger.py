@@ -87,7 +87,7 @@ def measurements(path: Path, attempts: int) -> list[tuple[str, float]]:
         def begin_and_settle() -> None:
             ledger.settle(ledger.begin(attempt(attempts)), outcome(attempts))
 
-        caps = [Cap(name="budget_ceiling", limit=1e9), Cap(name="day", usd=1e9, since=now - 86_400)]
+        caps = [Cap(name="budget_ceiling", limit=1e9), Cap(name="day", limit=1e9, since=now - 86_400)]
 
         def begin_below_caps() -> None:
             ledger.settle(ledger.begin(attempt(attempts), caps=caps), outcome(attempts))

@@ -56,8 +56,8 @@ def band(used: float, policy: Policy) -> Band:
 
 
 def fullest(meters: Iterable[Meter]) -> Meter | None:
-    """The meter that decides; None where none is known."""
-    return max((meter for meter in meters if math.isfinite(meter.used)), key=lambda meter: meter.used, default=None)
+    """The meter that decides; None where none is known. A budget of one model decides nothing about the others."""
+    return max((meter for meter in meters if math.isfinite(meter.used) and not meter.model), key=lambda meter: meter.used, default=None)
 
 
 def unreadable(meters: Iterable[Meter]) -> tuple[str, ...]:
@@ -69,6 +69,15 @@ def exhausted(meters: Iterable[Meter]) -> Meter | None:
     """The fullest of the meters that refuse work, if it is used up."""
     full = fullest(meter for meter in meters if meter.hard)
     return full if full is not None and full.used >= 1.0 else None
+
+
+def used_up(meters: Iterable[Meter]) -> dict[str, str]:
+    """The models whose own hard budget is used up, each with the reason why it is blocked."""
+    return {
+        meter.model: f"{meter.name} is used up ({meter.detail})"
+        for meter in meters
+        if meter.model and meter.hard and math.isfinite(meter.used) and meter.used >= 1.0
+    }
 
 
 def pressure(tier: Tier, unit_type: str, meters: Sequence[Meter], policy: Policy, *, light_ok: bool) -> Pressed:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from stepdown.budget import Pace, pace, window_start
-from stepdown.catalog import Catalog
+from stepdown.budget import Pace, pace, used_up, window_start
+from stepdown.catalog import Catalog, Model
 from stepdown.decision import Context, Meter
 from stepdown.ledger.port import Ledger
-from stepdown.ledger.records import Cap, PlanMeter
+from stepdown.ledger.records import Cap, Person, PlanMeter
+from stepdown.ledger.rules import measured
+from stepdown.limits import Limit, Resolve, limits
 from stepdown.money import dollars
 from stepdown.preferences.schema import Budget, Preferences
 from stepdown.savings import Savings, learned_costs, savings_by_run
@@ -46,12 +48,13 @@ def build_context(
     stood_down = standings(ledger, preferences, project, catalog=catalog, unit_type=unit_type)
     evidence = ledger.evidence(limit=preferences.policy.evidence_window, rating_weight=preferences.policy.rating_weight)
     paced = preferences.dynamic_routing.pressure == "pacing"
+    filled = tuple(meters(ledger, preferences, project, now, catalog=catalog))
     return Context(
         now=now,
-        meters=tuple(meters(ledger, preferences, project, now)),
+        meters=filled,
         evidence={name: tuple(events) for name, events in evidence.items()},
         expectations=ledger.expectations(),
-        blocked={block.model: block.reason for block in ledger.blocks(now)},
+        blocked={block.model: block.reason for block in ledger.blocks(now)} | used_up(filled),
         providers=providers,
         agent_model=agent_model,
         stood_down={name: standing.reason for name, standing in stood_down.items()},
@@ -114,7 +117,7 @@ def balances(
 
 def _price_of_pace(ledger: Ledger, preferences: Preferences, project: str, now: float) -> float:
     """Pacing's λ: the controller over the attempts of the first dollar budget whose window ends."""
-    budget = next((one for one in preferences.budgets if one.unit == "usd" and one.window in _LENGTH), None)
+    budget = next((one for one in preferences.budgets if _is_paced(one)), None)
     if budget is None:
         return 0.0
     start, length = window_start(budget.window, now), _LENGTH[budget.window]
@@ -131,49 +134,64 @@ def _price_of_pace(ledger: Ledger, preferences: Preferences, project: str, now: 
     return state.price
 
 
-def meters(ledger: Ledger, preferences: Preferences, project: str, now: float) -> Iterable[Meter]:
-    """The budgets, as far as each is used."""
+def _is_paced(budget: Budget) -> bool:
+    """Whether it is one in dollars of a project's whole work, whose window ends."""
+    return budget.unit == "usd" and budget.window in _LENGTH and budget.per == "project" and not budget.model
+
+
+def meters(
+    ledger: Ledger,
+    preferences: Preferences,
+    project: str,
+    now: float,
+    *,
+    person: Person | None = None,
+    catalog: Catalog | None = None,
+) -> Iterable[Meter]:
+    """The budgets, as far as each is used: a project's, the team's, the models', and where a person is given, theirs."""
+    for limit in limits(preferences, project, person, _resolver(preferences, catalog)):
+        if person is not None or limit.scope.person is None:
+            yield meter_of(limit, ledger, now)
     hard = preferences.budget_enforcement != "warn"
-    if preferences.budget_ceiling is not None:
-        ceiling = Budget(unit="usd", limit=preferences.budget_ceiling, window="project")
-        yield _meter("budget_ceiling", ceiling, ledger, project, now, hard=hard)
-    for number, budget in enumerate(preferences.budgets):
+    for budget in preferences.budgets:
         if budget.unit == "plan":
             yield from _plan(budget, ledger.plan_meters(), now, hard=hard)
-        else:
-            yield _meter(f"budgets[{number}]", budget, ledger, project, now, hard=hard)
 
 
-def caps(preferences: Preferences, now: float) -> tuple[Cap, ...]:
-    """The hard budgets in dollars, as a reservation has to fit into them."""
-    if preferences.budget_enforcement == "warn":
-        return ()
-    budgets = [(f"budgets[{number}]", budget) for number, budget in enumerate(preferences.budgets) if budget.unit == "usd"]
-    if preferences.budget_ceiling is not None:
-        budgets.insert(0, ("budget_ceiling", Budget(unit="usd", limit=preferences.budget_ceiling, window="project")))
-    return tuple(Cap(name=name, limit=budget.limit, since=window_start(budget.window, now)) for name, budget in budgets)
-
-
-def _meter(name: str, budget: Budget, ledger: Ledger, project: str, now: float, *, hard: bool) -> Meter:
-    """A budget in dollars, tokens or requests: what the project's attempts used since its window began."""
-    start = window_start(budget.window, now)
-    spent = ledger.spent(project, since=start)
-    amount = {"usd": spent.usd, "tokens": float(spent.tokens), "requests": float(spent.requests)}[budget.unit]
-    shown = (
-        f"{dollars(amount)} of {dollars(budget.limit)}"
-        if budget.unit == "usd"
-        else f"{amount:,.0f} of {budget.limit:,.0f} {budget.unit}"
+def caps(
+    preferences: Preferences, project: str, now: float, *, model: str = "", catalog: Catalog | None = None
+) -> tuple[Cap, ...]:
+    """The hard budgets in dollars that a project's work on a model is under, as a reservation has to fit into them."""
+    found = limits(preferences, project, None, _resolver(preferences, catalog))
+    return tuple(
+        limit.cap(now) for limit in found if limit.hard and limit.measure == "usd" and limit.scope.model in {None, model}
     )
-    unpriced = budget.unit == "usd" and spent.unpriced
-    length = _LENGTH.get(budget.window)
+
+
+def _resolver(preferences: Preferences, catalog: Catalog | None) -> Resolve:
+    def resolve(name: str) -> Model | None:
+        return (Catalog.load(preferences.catalog) if catalog is None else catalog).resolve(name)
+
+    return resolve
+
+
+def meter_of(limit: Limit, ledger: Ledger, now: float) -> Meter:
+    """A budget in dollars, tokens or requests: what the attempts of its scope used since its window began."""
+    cap, scope = limit.cap(now), limit.scope
+    spent = ledger.spent(scope.project, since=cap.since, person=scope.person, model=scope.model)
+    amount, most, in_dollars = measured(spent, limit.measure), limit.limit, limit.measure == "usd"
+    shown = f"{dollars(amount)} of {dollars(most)}" if in_dollars else f"{amount:,.0f} of {most:,.0f} {limit.measure}"
+    unpriced = in_dollars and spent.unpriced
+    length = _LENGTH.get(limit.window)
     return Meter(
-        name=name,
-        used=amount / budget.limit if budget.limit > 0 else 1.0,
-        hard=hard,
+        name=limit.name,
+        used=amount / most if most > 0 else 1.0,
+        hard=limit.hard,
         detail=shown + (f", and {spent.unpriced} attempts of unknown cost" if unpriced else ""),
         provenance="estimated" if unpriced else "measured",
-        remaining=max(0.0, budget.limit - amount) if budget.unit == "usd" else None,
-        seconds_left=None if length is None else max(0.0, start + length - now),
+        remaining=max(0.0, most - amount) if in_dollars else None,
+        seconds_left=None if length is None else max(0.0, cap.since + length - now),
+        model=scope.model or "",
     )
 
 

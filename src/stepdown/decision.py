@@ -34,13 +34,14 @@ class Meter(msgspec.Struct, frozen=True, kw_only=True):
     """How much of a budget is used.
 
     Attributes:
-        name: for the screen: ``budget_ceiling``, ``5h plan (anthropic)``.
+        name: for the screen: ``budget_ceiling``, ``week budget``, ``5h plan (anthropic)``.
         used: fraction of the limit; may exceed 1.
         hard: whether it refuses work when full (``pause`` and ``halt``; not ``warn``).
         detail: ``$21.40 of $25.00``.
         provenance: ``measured``, ``estimated`` or ``unknown``.
         remaining: what is left, in US dollars; None where the meter does not count dollars.
         seconds_left: until the window ends; None for a window without an end.
+        model: the one model that it is of; "" is all. Such a meter moves nothing down: when it is full, its model is blocked.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Meter(msgspec.Struct, frozen=True, kw_only=True):
     provenance: str = "measured"
     remaining: float | None = None
     seconds_left: float | None = None
+    model: str = ""
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):

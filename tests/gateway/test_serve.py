@@ -113,9 +113,9 @@ async def test_a_budgets_marks_are_said_once(serving: Serving, project: Path, ca
     async with serving(idle=1.0) as found:
         for _ in range(3):
             await served(found)
-        await until(lambda: "budgets[0] has passed 75%: 3 of 4 requests" in caplog.text, 10)
+        await until(lambda: "day budget (requests) has passed 75%: 3 of 4 requests" in caplog.text, 10)
         await served(found)
-        await until(lambda: "budgets[0] has passed 100%: 4 of 4 requests" in caplog.text, 10)
+        await until(lambda: "day budget (requests) has passed 100%: 4 of 4 requests" in caplog.text, 10)
     assert caplog.text.count("has passed") == 2
     caplog.clear()
     async with serving(idle=2.5):

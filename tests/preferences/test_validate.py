@@ -45,6 +45,8 @@ FAULTS = [
     ("budgets: [{unit: usd, limit: 1, window: 5 h}]", "budgets[0].window is one of 5h, day, week, month, project, not 5 h; did you mean '5h'?"),
     ("budgets: [{unit: usd}]", "budgets[0] needs limit and window"),
     ("budgets: [usd]", "budgets[0] is a section with keys of its own, not usd"),
+    ("budgets: [{unit: usd, limit: 1, window: day, per: human}]", "budgets[0].per is one of project, person, team, not human"),
+    ("budgets: [{unit: plan, limit: 1, window: 5h, per: team}]", "budgets[0]: plan is the subscription's own meter, of all that passes: no per, no model"),
     ("providers: {a: {base_url: 127.0.0.1:80}}", "providers.a.base_url is an http:// or https:// address, not 127.0.0.1:80"),
     ("providers: {a: {base_url: 'http://h:port'}}", 'providers.a.base_url is an http:// or https:// address, not "http://h:port"'),
     ("providers: {a: {protocols: [mesages]}}", "providers.a.protocols are of messages, chat, responses; did you mean 'messages'?"),

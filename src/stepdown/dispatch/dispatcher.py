@@ -250,7 +250,7 @@ class Dispatcher:
         trial.snapshot = base
         who = {"project": self.plan.project, "agent": self.agent.name, "run": self._run}
         attempt = attempt_of(trial, **who, number=len(earlier) + 1, started=started)
-        hard = () if self.over_budget else caps(self.preferences, started)
+        hard = () if self.over_budget else caps(self.preferences, self.plan.project, started, model=attempt.model, catalog=self.router.catalog)
         try:
             trial.id = self.ledger.begin(attempt, caps=hard)
         except BudgetError:

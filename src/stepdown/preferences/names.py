@@ -56,6 +56,9 @@ class _Check:
             for hook in hooks:
                 if hook.model:
                     self._known(hook.model, "", key, f"the hook '{hook.name}' uses it as named")
+        for number, budget in enumerate(preferences.budgets):
+            if budget.model:
+                self._known(budget.model, "", f"budgets[{number}].model", "this budget counts nothing")
         if preferences.pin and preferences.pin not in {"light", "standard", "heavy"}:
             self._known(preferences.pin, "", "pin", "it is used as named")
         return msgspec.structs.replace(

@@ -66,11 +66,15 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
         unit: what is counted; ``plan`` is the subscription's own meter.
         limit: US dollars, tokens, requests, or for ``plan`` the fraction of it to use (1 is all).
         window: after how long the count starts anew; ``project`` never does.
+        per: whose work counts together: each ``project``'s, each ``person``'s (by their token), or the whole ``team``'s.
+        model: only work on this model counts, and only that is refused when it is used up; "" is any.
     """
 
     unit: Measure
     limit: Positive
     window: Window
+    per: Literal["project", "person", "team"] = "project"
+    model: str = ""
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):

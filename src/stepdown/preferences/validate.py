@@ -11,7 +11,7 @@ from stepdown.preferences import gsd, hooks
 from stepdown.preferences.document import Node
 from stepdown.preferences.merge import ALIAS
 from stepdown.preferences.reading import Reading, looks_secret, nearest, record_fields, shown
-from stepdown.preferences.schema import DynamicRouting, ModelChoice, PhaseSkips, Preferences, ProviderSettings
+from stepdown.preferences.schema import Budget, DynamicRouting, ModelChoice, PhaseSkips, Preferences, ProviderSettings
 from stepdown.units import Phase
 
 NOT_IN_FILES: Final = frozenset({"policy", "origins", "warnings", "files"})
@@ -30,6 +30,7 @@ def validate(root: Node, reading: Reading) -> Preferences:
     """The preferences that `root` sets, with everything wrong and doubtful noted in `reading`."""
     values: dict[str, Any] = {}
     special: Mapping[str, Callable[[Reading, Node], object]] = {
+        "budgets": _budgets,
         "models": _models,
         "phases": _phases,
         "providers": _providers,
@@ -64,6 +65,20 @@ def _stranger(reading: Reading, node: Node, name: str) -> None:
     near = nearest(name, (*SECTIONS, ALIAS), cutoff=0.8)
     if near is not None:
         reading.doubt(node, f"'{name}' is not a key that stepdown knows and has no effect; did you mean '{near}'?")
+
+
+def _budgets(reading: Reading, node: Node) -> tuple[Budget, ...]:
+    before = len(reading.problems)
+    budgets = reading.convert(node, "budgets", record_fields(Preferences)["budgets"].type)
+    if len(reading.problems) > before:
+        return ()
+    reading.origins["budgets"] = node.where
+    for number, (budget, child) in enumerate(zip(budgets, reading.items(node, "budgets"), strict=False)):
+        if budget.unit == "plan" and (budget.model or budget.per != "project"):
+            reading.wrong(
+                child, f"budgets[{number}]: plan is the subscription's own meter, of all that passes: no per, no model"
+            )
+    return budgets  # type: ignore[no-any-return]  # (of the schema's type)
 
 
 def _models(reading: Reading, node: Node) -> dict[str, ModelChoice]:
