@@ -12,6 +12,7 @@ from postgres_server import Cluster, name_of, running_cluster
 from stepdown.errors import LedgerError
 from stepdown.ledger import Attempt, Block, Outcome, open_ledger
 from stepdown.ledger.open import shown_location
+from stepdown.ledger.postgres import migrations
 
 SPENDER = """
 import sys
@@ -89,9 +90,49 @@ def test_programs_that_migrate_at_once_wait_for_each_other(database: str) -> Non
 
 def test_a_ledger_of_a_newer_stepdown_is_left_alone(database: str, cluster: Cluster) -> None:
     open_ledger(database).close()
-    cluster.sql("UPDATE stepdown_schema SET version = 99", name_of(database))
+    cluster.sql("UPDATE stepdown_schema SET version = 99, oldest = 98", name_of(database))
     with pytest.raises(LedgerError, match=r"made by a newer stepdown \(schema 99\): upgrade this one"):
         open_ledger(database)
+
+
+def test_a_ledger_of_a_newer_stepdown_that_this_one_still_understands_is_used(database: str, cluster: Cluster) -> None:
+    open_ledger(database).close()
+    cluster.sql("UPDATE stepdown_schema SET version = 99, oldest = 2", name_of(database))
+    with open_ledger(database) as ledger:
+        ledger.begin(attempt())
+    assert cluster.sql("SELECT version, oldest FROM stepdown_schema", name_of(database)) == [(99, 2)]
+
+
+FIRST = """
+CREATE TABLE stepdown_schema (version integer NOT NULL);
+INSERT INTO stepdown_schema VALUES (1);
+INSERT INTO attempts (
+    id, project, unit_type, unit_id, title, tier, model, ceiling, downgraded, pattern, agent, source, started, reserved_usd,
+    expected_input, expected_output, expected_cache_read, expected_cache_write, reason, decision
+)
+SELECT n, '/p' || n % 2, 't', 'u' || n, '', 'light', 'a/m', 'a/m', 0, 't', 'gateway', 'run', 50000.0 * n, 0, 0, 0, 0, 0, '', ''
+FROM generate_series(1, 20) AS numbers (n);
+UPDATE attempts SET
+    finished = started + 1, message = '', cost_usd = CASE WHEN id % 5 = 0 THEN NULL ELSE 0.25 END, cost_source = 'priced',
+    input = 10, output = 5, cache_read = 0, cache_write = 0, requests = 2
+WHERE id % 4 > 0;
+"""
+"""What a stepdown of the first schema has made: twenty attempts on a dozen days, fifteen of which have ended."""
+
+
+def test_a_team_that_began_with_the_first_schema_goes_on_with_the_same_sums(database: str, cluster: Cluster) -> None:
+    cluster.sql(migrations()[0][1] + FIRST, name_of(database))
+    with open_ledger(database) as ledger:
+        assert cluster.sql("SELECT version, oldest FROM stepdown_schema", name_of(database)) == [(2, 1)]
+        costs = [one.outcome.cost_usd for one in ledger.records() if one.outcome is not None]
+        assert len(costs) == 15
+        assert costs.count(None) == 3
+        spent = ledger.spent(person="")
+        assert (spent.attempts, spent.requests, spent.tokens, spent.usd, spent.unpriced) == (20, 30, 225, 3.0, 3)
+        days = "SELECT sum(attempts), sum(usd), sum(unpriced), sum(tokens) FROM spending GROUP BY day = ''"
+        assert len(set(cluster.sql(days, name_of(database)))) == 1  # all days together are the sum of the days
+        ledger.settle(ledger.unfinished()[0].id, Outcome(cost_usd=1.0, cost_source="priced", finished=2e6))
+        assert ledger.spent(person="").usd == 4.0
 
 
 def test_one_that_is_locked_for_long_is_said(database: str) -> None:

@@ -286,6 +286,17 @@ def test_a_ledger_made_before_accounts_were_kept_is_added_up_while_an_older_step
         assert [unit[-1].attempt.unit_id for unit in ledger.units("/p", failed=True)] == ["T02"]
 
 
+def test_a_ledger_made_before_there_were_people_is_added_up_while_an_older_stepdown_writes(file: Path) -> None:
+    with closing(made_by_schema(file, 6, FOURTH_DATA)) as older, open_ledger(str(file)) as ledger:
+        assert (ledger.spent(person="", model="a/haiku").usd, ledger.spent(person="").attempts) == (
+            0.25 + 0.5,
+            2,
+        )  # one is reserved
+        older.execute("UPDATE attempts SET finished = 4.0, cost_usd = 0.5, cost_source = 'priced', message = '' WHERE id = 2")
+        assert (ledger.spent(person="").usd, ledger.spent().usd) == (0.75, 0.75)
+        assert older.execute("SELECT usd, attempts FROM spending WHERE day = ''").fetchall() == [(0.75, 2)]
+
+
 @pytest.mark.parametrize("query", [units._ALL, units._FAILED])
 def test_newest_units_are_found_without_sorting_or_reading_all(file: Path, query: str) -> None:
     with open_ledger(str(file)) as ledger:

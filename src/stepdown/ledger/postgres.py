@@ -61,8 +61,8 @@ class PostgresLedger(SqlLedger):
         return shown_location(self._address)
 
     def stamp(self) -> int:
-        """See `Ledger.stamp`."""
-        with self.reading() as connection:
+        """See `Ledger.stamp`: one round trip, since gateways ask every second."""
+        with self._transaction() as connection:
             (times,) = connection.execute("SELECT times FROM written").fetchone()
             return int(times)
 
@@ -108,6 +108,7 @@ class PostgresLedger(SqlLedger):
 
     @contextlib.contextmanager
     def _transaction(self, *begin: str) -> Iterator["_Connection"]:
+        """What follows is one transaction; where it is not begun, each statement is."""
         with self._lock, self._explained():
             if self._closed:
                 raise LedgerError(f"the ledger {self.name} is closed")
@@ -117,16 +118,19 @@ class PostgresLedger(SqlLedger):
                 return
             connection = self._connected()
             try:
-                connection.begin(begin)
+                if begin:
+                    connection.begin(begin)
                 yield connection
-                connection.execute("COMMIT")
+                if begin:
+                    connection.execute("COMMIT")
             except BaseException:
                 self._roll_back(connection)
                 raise
 
     def _roll_back(self, connection: "_Connection") -> None:
         try:
-            connection.execute("ROLLBACK")
+            if not connection.is_idle:
+                connection.execute("ROLLBACK")
         except psycopg.Error:  # it is gone, and the transaction with it
             self._let_go()
 
@@ -153,20 +157,26 @@ class PostgresLedger(SqlLedger):
 
     def _migrate(self, connection: "_Connection") -> None:
         newest = migrations()[-1][0]
-        if _schema(connection) == newest:
+        if _schema(connection)[0] == newest:
             return
         connection.execute("BEGIN")
         # Whoever else migrates waits here, and finds it done.
         connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK + 1})")
         connection.execute("CREATE TABLE IF NOT EXISTS stepdown_schema (version integer NOT NULL)")
-        schema = _schema(connection)
-        if schema > newest:
-            raise LedgerError(f"the ledger {self.name} was made by a newer stepdown (schema {schema}): upgrade this one")
+        schema, oldest = _schema(connection)
+        if schema >= newest:
+            connection.execute("ROLLBACK")
+            if oldest > newest:
+                raise LedgerError(f"the ledger {self.name} was made by a newer stepdown (schema {schema}): upgrade this one")
+            return  # gateways are upgraded one after the other, and this one's turn has yet to come
+        # Programs of the schema before go on writing: none is in the middle of anything while tables change.
+        connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
         for number, script in migrations():
             if number > schema:
                 connection.script(script)
+                oldest = max(oldest, _works_with(number, script))
         connection.execute("DELETE FROM stepdown_schema")
-        connection.execute("INSERT INTO stepdown_schema VALUES (?)", (newest,))
+        connection.execute("INSERT INTO stepdown_schema (version, oldest) VALUES (?, ?)", (newest, oldest))
         connection.execute("COMMIT")
 
     @contextlib.contextmanager
@@ -237,6 +247,11 @@ class _Connection:
         self._connection.execute(sql.SQL(text))
 
     @property
+    def is_idle(self) -> bool:
+        """Whether there is no transaction, not even a broken one."""
+        return self._connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
+    @property
     def in_transaction(self) -> bool:
         """Whether one is under way, and not broken."""
         return self._connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
@@ -270,11 +285,21 @@ def _given(query: str, values: Sequence[object]) -> Sequence[object] | Mapping[s
     return {f"p{number}": value for number, value in enumerate(plain, start=1)} if "?1" in query else plain
 
 
-def _schema(connection: _Connection) -> int:
-    """The number of the newest migration that was made; 0 of an empty database."""
+def _works_with(number: int, script: str) -> int:
+    """The oldest schema whose programs still read and write what a migration leaves: ``-- works with: 1``; else its own."""
+    said = re.search(r"^-- works with: (\d+)$", script, re.MULTILINE)
+    return int(said[1]) if said else number
+
+
+def _schema(connection: _Connection) -> tuple[int, int]:
+    """The number of the newest migration that was made, and the oldest schema whose programs may go on; 0 in an empty database.
+
+    The second is asked for in a way that the first schema, which did not say, understands as well.
+    """
     (there,) = connection.execute("SELECT to_regclass('stepdown_schema') IS NOT NULL").fetchone()
-    row = connection.execute("SELECT max(version) FROM stepdown_schema").fetchone() if there else (0,)
-    return int(row[0] or 0)
+    query = "SELECT version, (to_jsonb(stepdown_schema) ->> 'oldest')::integer FROM stepdown_schema"
+    row = connection.execute(query).fetchone() if there else None
+    return (0, 0) if row is None else (int(row[0]), int(row[1] or 1))
 
 
 def _line(error: psycopg.Error) -> str:

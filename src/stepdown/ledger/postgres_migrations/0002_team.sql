@@ -1,6 +1,7 @@
 -- What a team needs: whose token an attempt came with; what each person used of each model on each day; people; what administrators
 -- did; and what gateways have set aside. A gateway of the version before
 -- goes on undisturbed: its attempts are nobody's, and are counted.
+-- works with: 1
 
 ALTER TABLE attempts ADD COLUMN person text COLLATE "C" NOT NULL DEFAULT '';   -- '' is nobody's
 
