@@ -35,10 +35,18 @@ class Load:
 
     def __call__(self, order: Order) -> Result:
         """Carry out an order."""
+        self.begin(order)
+        return self.ended()
+
+    def begin(self, order: Order) -> None:
+        """Have an order carried out."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(msgspec.json.encode(order) + b"\n")
         self._process.stdin.flush()
+
+    def ended(self) -> Result:
+        """What came of the order that was begun, as soon as it has been carried out."""
+        assert self._process.stdout is not None
         return msgspec.json.decode(self._process.stdout.readline(), type=Result)
 
 
@@ -76,7 +84,11 @@ def loading() -> Iterator[Load]:
     """The process that asks, while this lasts."""
     command = [sys.executable, "-m", "bench.gateway.load"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_TOP) as asked:
-        yield Load(asked)
+        try:
+            yield Load(asked)
+        except BaseException:
+            asked.kill()  # in the middle of an order, perhaps a long one
+            raise
 
 
 @contextlib.contextmanager

@@ -32,10 +32,12 @@ class Cluster:
 
     Attributes:
         folder: its data, its socket, its log.
+        options: what it is started with, beside its socket.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: str = "-c fsync=off -c max_connections=60") -> None:
         self.folder = folder
+        self.options = options
         self._user: str | None = None
         if os.geteuid() == 0:  # which PostgreSQL refuses
             self._user = next(name for name in ("postgres", "nobody") if _is_user(name))
@@ -44,8 +46,8 @@ class Cluster:
         self.start()
 
     def start(self) -> None:
-        """Start it, without safety against a crash of the machine."""
-        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=60"
+        """Start it; unless told otherwise, without safety against a crash of the machine."""
+        options = f"-k {self.folder} -c listen_addresses='' {self.options}"
         self._call("pg_ctl", "-D", "data", "-l", "log", "-w", "-o", options, "start")
 
     def stop(self, how: str = "fast") -> None:
