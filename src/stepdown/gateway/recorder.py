@@ -73,6 +73,8 @@ class Recorder:
         self._clock = clock
         self._interval = interval
         self._idle = idle
+        self.rounds = 0
+        """How often what passed was taken to be written, or tried to."""
         self._run = name_of_run()
         self._name = f"{GATEWAY}-{secrets.token_hex(8)}"
         self._count = 0
@@ -356,6 +358,7 @@ class Recorder:
 
     def _take(self) -> Round:
         """What is to be done now; who was silent too long has ended, and at the end everybody."""
+        self.rounds += 1
         silent = time.monotonic() - self._idle
         while self._open and (self._closing or next(iter(self._open.values())).touched <= silent):
             self._end(next(iter(self._open)))

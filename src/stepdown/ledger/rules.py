@@ -145,7 +145,7 @@ def check_cap(cap: Cap, spent: float, in_flight: float, attempt: Attempt) -> Non
     full = spent >= cap.limit - _ROUNDING
     if not full and (in_flight <= 0 or spent + reserved <= cap.limit + _ROUNDING):
         return
-    used = f"{cap.name} has no room: {_amount(spent, cap)} of {_amount(cap.limit, cap)} are spent or reserved"
+    used = f"{cap.name} has no room: {shown(spent, cap)} are spent or reserved"
     raise BudgetError(f"{used} and this unit is expected to cost {dollars(reserved)}" if reserved else used)
 
 
@@ -160,8 +160,11 @@ def measured(spent: Spent, measure: Measure) -> float:
     return {"usd": spent.usd, "tokens": float(spent.tokens), "requests": float(spent.requests)}[measure]
 
 
-def _amount(amount: float, cap: Cap) -> str:
-    return dollars(amount) if cap.measure == "usd" else f"{amount:,.0f} {cap.measure}"
+def shown(amount: float, cap: Cap) -> str:
+    """``$21.40 of $25.00``, ``3 of 4 requests``."""
+    if cap.measure == "usd":
+        return f"{dollars(amount)} of {dollars(cap.limit)}"
+    return f"{amount:,.0f} of {cap.limit:,.0f} {cap.measure}"
 
 
 def accepted_outcome(outcome: Outcome) -> Outcome:
