@@ -47,6 +47,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     for name, value in {"HOME": folder, "STEPDOWN_HOME": folder / ".stepdown", "LANG": "C.UTF-8", "COLUMNS": "200"}.items():
         monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("STEPDOWN_TRUST", "yes")  # the agents of these tests are named in projects' files
     monkeypatch.chdir(tmp_path)
     return folder
 

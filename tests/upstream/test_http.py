@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from raw_provider import Answering, RawProvider, Sent, answers, chunk, head, reset, whole
 
 from stepdown.upstream import Answer, Call, Headers, Timeouts, UpstreamError
-from stepdown.upstream.http import HttpUpstream
+from stepdown.upstream.http import HttpUpstream, _Resolver
 
 QUICK = Timeouts(connect=5, first_byte=5, idle=5, total=10)
 TOKEN = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -337,3 +337,21 @@ async def test_closing_ends_what_is_under_way_and_takes_nothing_new(upstream: Ht
 def test_the_port_is_cheap_to_import() -> None:
     script = "import sys, stepdown.upstream; sys.exit('aiohttp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "host", ["169.254.169.254", "2852039166", "[fe80::1]", "[::ffff:a9fe:a9fe]", "metadata.google.internal"]
+)
+async def test_nothing_is_sent_to_where_only_machines_ask(host: str) -> None:
+    upstream = HttpUpstream()
+    with pytest.raises(UpstreamError, match="where no provider is") as refused:
+        await upstream.send(post(f"http://{host}/latest/meta-data/"), QUICK)
+    assert refused.value.kind == "connect"
+    await upstream.close()
+
+
+async def test_a_name_that_leads_there_leads_nowhere() -> None:
+    """A number in one piece is read by the system's resolver, as a name would be."""
+    with pytest.raises(OSError, match="only machines"):
+        await _Resolver().resolve("2852039166", 80)
+    assert await _Resolver().resolve("localhost", 80)

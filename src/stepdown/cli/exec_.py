@@ -12,11 +12,12 @@ from stepdown.cli.foreground import end_like, run
 from stepdown.cli.gateways import chosen, nearest
 from stepdown.cli.screen import complain
 from stepdown.cli.there import there_at
+from stepdown.cli.trust import TRUST, insist
 from stepdown.clients import client_of
 from stepdown.errors import GatewayError
 from stepdown.gateway.background import ensure
 from stepdown.gateway.found import Found, find, left_word
-from stepdown.preferences import load_preferences
+from stepdown.preferences import Preferences, load_preferences
 
 
 @click.command(
@@ -26,8 +27,9 @@ from stepdown.preferences import load_preferences
 )
 @click.option("--project", type=TREE, default=".", help="What its requests are counted for; default: here.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The gateway at this port; default: the project's.")
+@TRUST
 @click.argument("command", metavar="-- PROGRAM [ARGUMENTS]", nargs=-1, required=True, type=click.UNPROCESSED)
-def command(*, project: Path, port: int | None, command: tuple[str, ...]) -> None:
+def command(*, project: Path, port: int | None, trust: bool, command: tuple[str, ...]) -> None:
     """Start PROGRAM so that its requests go through the gateway of this project, which is started if none runs.
 
     It is the program as ever: its terminal, its signals, its exit code. Known are claude, codex, opencode, qwen, aider and pi;
@@ -40,7 +42,7 @@ def command(*, project: Path, port: int | None, command: tuple[str, ...]) -> Non
         complain(f"{command[0]}: there is no such program")
         raise SystemExit(127)  # as a shell says it
     preferences = load_preferences(root)
-    gateway = _gateway(root, port)
+    gateway = _gateway(root, port, preferences, trust=trust)
     counted_for = str(root) if port is not None else gateway.project
     there = there_at(gateway.url, preferences, project=counted_for)
     start = client_of(command[0]).start(there, command[1:], os.environ, root)
@@ -58,11 +60,14 @@ def command(*, project: Path, port: int | None, command: tuple[str, ...]) -> Non
     end_like(status)
 
 
-def _gateway(root: Path, port: int | None) -> Found:
+def _gateway(root: Path, port: int | None, preferences: Preferences, *, trust: bool) -> Found:
     """The one that was named, else that of the project or of a directory above it, else a new one."""
     if port is not None:
         return chosen(port)
     open_ones = [one for one in left_word() if not one.closed]
     known = nearest(open_ones, root)
     there = find(known.host, known.port) if known else None
-    return there or ensure(str(root))
+    if there is None:
+        insist(preferences, root, trust=trust)  # the gateway that is started has no terminal to ask on
+        there = ensure(str(root))
+    return there

@@ -23,6 +23,7 @@ from stepdown.cli.progress import Screen, heading, summary
 from stepdown.cli.reset import reset_if_due
 from stepdown.cli.screen import complain, say
 from stepdown.cli.terminal import can_redraw
+from stepdown.cli.trust import TRUST, insist
 from stepdown.cli.workspace import Workspace, import_past, open_workspace
 from stepdown.dispatch.checks import checks_of, needs_consent
 from stepdown.dispatch.dispatcher import Dispatcher
@@ -62,7 +63,8 @@ class Look(NamedTuple):
 @click.option("--only", metavar="ID", default="", help="Just the unit with this id.")
 @click.option("--max-units", type=click.IntRange(min=1), help="At most so many units.")
 @click.option("--dry-run", is_flag=True, help="Say what would run; start nothing.")
-@click.option("--yes", is_flag=True, help="Run the commands that the plan names for verification, without asking.")
+@click.option("--yes", is_flag=True, help="Run the commands that the plan names for verification, without asking; and --trust.")
+@TRUST
 @click.option("--assume", type=TREE, metavar="FILE", help="Preferences to use instead of the project's own.")
 @click.option("--steps", is_flag=True, help="Show every step of the agent.")
 @click.option("--page", is_flag=True, help="Show the run on a page for the browser, too.")
@@ -75,6 +77,7 @@ def command(
     max_units: int | None,
     dry_run: bool,
     yes: bool,
+    trust: bool,
     assume: Path | None,
     steps: bool,
     plain: bool,
@@ -91,6 +94,8 @@ def command(
         with open_ledger(create=False) as ledger:
             _dry_run(Dispatcher(workspace.router, agent, ledger, workspace.plan), only, max_units)
         return
+    if assume is None:  # a file that the user names is the user's word
+        insist(workspace.preferences, workspace.root, agent=agent_name, trust=trust or yes)
     missing = agent.check()
     if missing:
         raise AgentError(missing)

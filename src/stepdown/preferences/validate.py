@@ -5,6 +5,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from stepdown.addresses import is_off_limits
 from stepdown.errors import PreferencesError
 from stepdown.policy import DEFAULT_POLICY, Policy
 from stepdown.preferences import gsd, hooks
@@ -156,6 +157,10 @@ def _providers(reading: Reading, node: Node) -> dict[str, ProviderSettings]:
         if settings.base_url and not _is_web_address(settings.base_url):
             reading.wrong(
                 entries["base_url"], f"{key}.base_url is an http:// or https:// address, not {shown(entries['base_url'])}"
+            )
+        elif settings.base_url and is_off_limits(urllib.parse.urlsplit(settings.base_url).hostname or ""):
+            reading.wrong(
+                entries["base_url"], f"{key}.base_url is where only machines talk to each other; no provider is there"
             )
         for protocol in settings.protocols:
             if protocol not in PROTOCOLS:

@@ -10,6 +10,7 @@ import contextvars
 import functools
 import io
 import re
+import socket
 import ssl
 import urllib.request
 import weakref
@@ -20,6 +21,7 @@ from aiohttp import hdrs
 from multidict import CIMultiDict
 from yarl import URL
 
+from stepdown.addresses import is_off_limits
 from stepdown.upstream.answer import HttpAnswer
 from stepdown.upstream.failures import no_answer
 from stepdown.upstream.headers import outgoing
@@ -43,6 +45,10 @@ LONGEST_FIELD: Final = 64 * 1024
 
 STALE: Final = 1.0
 """Seconds within which a kept connection that the provider had already closed is found out: a round trip, generously."""
+
+_OFF_LIMITS: Final = (
+    "the provider's address is link-local or a cloud's metadata service, where no provider is; check its base_url"
+)
 
 SHUTTING_DOWN: Final = "stepdown is shutting down"
 
@@ -228,7 +234,9 @@ class _Pool(aiohttp.TCPConnector):
     """Tells a try which connection it got. One on which more came than was asked for is never used again."""
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
-        super().__init__(limit=0, keepalive_timeout=KEEP_ALIVE, ttl_dns_cache=DNS_TTL, ssl=True if tls is None else tls)
+        resolver = _Resolver()
+        trusted: ssl.SSLContext | bool = True if tls is None else tls
+        super().__init__(limit=0, keepalive_timeout=KEEP_ALIVE, ttl_dns_cache=DNS_TTL, ssl=trusted, resolver=resolver)
         self._served: weakref.WeakSet[object] = weakref.WeakSet()
 
     async def connect(self, req: aiohttp.ClientRequest, traces: "list[Trace]", timeout: aiohttp.ClientTimeout) -> "Connection":  # noqa: ASYNC109  (the client's signature)
@@ -248,6 +256,23 @@ class _Pool(aiohttp.TCPConnector):
                     closed.add_done_callback(_heard)
             _SENDING.get().got(connection.transport, kept=kept)
             return connection
+
+
+class _Resolver(aiohttp.ThreadedResolver):
+    """The system's own, without the addresses that are off limits: a name may lead there, too."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[aiohttp.abc.ResolveResult]:
+        """Where a name leads.
+
+        Raises:
+            OSError: nowhere.
+        """
+        found = [one for one in await super().resolve(host, port, family) if not is_off_limits(one["host"])]
+        if not found:
+            raise socket.gaierror(socket.EAI_FAIL, "it leads to where only machines talk to each other")
+        return found
 
 
 def _heard(closed: asyncio.Future[None]) -> None:
@@ -270,6 +295,8 @@ def _read_address(address: str) -> tuple[URL, str]:
         sound = False
     if not sound:
         raise UpstreamError("connect", "the provider's address is not one of http:// or https://; check its base_url")
+    if is_off_limits(url.raw_host or ""):
+        raise UpstreamError("connect", _OFF_LIMITS)
     if url.raw_user is not None or url.raw_password is not None:
         message = f"the address of {url.host_port_subcomponent} has a user in it; name the variable with the key as api_key_env"
         raise UpstreamError("connect", message)
