@@ -14,6 +14,7 @@ import msgspec
 from stepdown.cli.arguments import TREE, project_at
 from stepdown.cli.gateways import shown
 from stepdown.cli.screen import complain, say
+from stepdown.cli.trust import TRUST, insist
 from stepdown.gateway.found import TOKEN, Found
 from stepdown.gateway.modes import MODES
 from stepdown.preferences import Preferences, load_preferences
@@ -39,6 +40,7 @@ PORT: Final = 8787
 @click.option(
     "--idle", type=click.FloatRange(min=0), default=0.0, help="End after so many seconds without anybody; 0 is never."
 )
+@TRUST
 @click.option("--verbose", is_flag=True, help="A line per request.")
 def command(
     *,
@@ -49,6 +51,7 @@ def command(
     host_names: tuple[str, ...],
     drain: float,
     idle: float,
+    trust: bool,
     verbose: bool,
 ) -> None:
     """Put stepdown between agents and their providers, counting for the project at PATH what names no other.
@@ -64,7 +67,7 @@ def command(
         host=host,
         port=port,
         project=project,
-        load=lambda: load_preferences(Path(project)),
+        load=lambda: _agreed_preferences(Path(project)),
         mode=mode or "",
         token=os.environ.get(TOKEN, ""),
         host_names=frozenset(host_names),
@@ -73,7 +76,9 @@ def command(
     )
     allow_many()
     _log_plainly()
-    for warning in options.load().warnings:
+    preferences = load_preferences(Path(project))
+    insist(preferences, Path(project), trust=trust)
+    for warning in preferences.warnings:
         complain(warning)
 
     def ready(found: Found, desk: "Desk") -> None:
@@ -85,6 +90,13 @@ def command(
     if cut:
         complain(f"{cut} {'answer was' if cut == 1 else 'answers were'} cut off")
         raise SystemExit(130)
+
+
+def _agreed_preferences(project: Path) -> Preferences:
+    """Read while it runs, when nobody can be asked: what the user has not agreed to stays out, and so does its file."""
+    preferences = load_preferences(project)
+    insist(preferences, project, asks=False)
+    return preferences
 
 
 def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
