@@ -45,21 +45,22 @@ def build_context(
         providers: what the agent that will do the work can reach (`Agent.providers`).
         agent_model: the model the agent itself is configured with.
     """
-    stood_down = standings(ledger, preferences, project, catalog=catalog, unit_type=unit_type)
-    evidence = ledger.evidence(limit=preferences.policy.evidence_window, rating_weight=preferences.policy.rating_weight)
-    paced = preferences.dynamic_routing.pressure == "pacing"
-    filled = tuple(meters(ledger, preferences, project, now, catalog=catalog))
-    return Context(
-        now=now,
-        meters=filled,
-        evidence={name: tuple(events) for name, events in evidence.items()},
-        expectations=ledger.expectations(),
-        blocked={block.model: block.reason for block in ledger.blocks(now)} | used_up(filled),
-        providers=providers,
-        agent_model=agent_model,
-        stood_down={name: standing.reason for name, standing in stood_down.items()},
-        pace=_price_of_pace(ledger, preferences, project, now) if paced else 0.0,
-    )
+    policy, paced = preferences.policy, preferences.dynamic_routing.pressure == "pacing"
+    with ledger.one_state():
+        stood_down = standings(ledger, preferences, project, catalog=catalog, unit_type=unit_type)
+        evidence = ledger.evidence(limit=policy.evidence_window, rating_weight=policy.rating_weight)
+        filled = tuple(meters(ledger, preferences, project, now, catalog=catalog))
+        return Context(
+            now=now,
+            meters=filled,
+            evidence={name: tuple(events) for name, events in evidence.items()},
+            expectations=ledger.expectations(),
+            blocked={block.model: block.reason for block in ledger.blocks(now)} | used_up(filled),
+            providers=providers,
+            agent_model=agent_model,
+            stood_down={name: standing.reason for name, standing in stood_down.items()},
+            pace=_price_of_pace(ledger, preferences, project, now) if paced else 0.0,
+        )
 
 
 def standings(

@@ -688,6 +688,17 @@ def test_a_call_refused_inside_a_batch_has_done_nothing_and_the_rest_is_kept(led
     assert len(ledger.records()) == 2
 
 
+def test_what_is_asked_together_is_asked_of_one_state_and_the_next_question_of_another(ledger: Ledger) -> None:
+    begun = ledger.begin(attempt())
+    with ledger.one_state():
+        with ledger.one_state():
+            assert [record.id for record in ledger.unfinished()] == [begun]
+        assert ledger.spent("/work").attempts == 1
+        assert [len(list(unit)) for unit in ledger.every_unit("/work")] == [1]
+    ledger.settle(begun, Outcome(cost_usd=1.0, finished=NOON + 1))
+    assert ledger.unfinished() == []
+
+
 def test_a_batch_has_no_batch_inside_and_is_not_closed_in_the_middle(ledger: Ledger) -> None:
     with ledger.batch():
         running = ledger.begin(attempt())

@@ -146,6 +146,19 @@ def test_one_that_is_locked_for_long_is_said(database: str) -> None:
         assert len(mine.records()) == 2
 
 
+def test_what_others_write_while_one_state_is_read_is_seen_afterwards(database: str) -> None:
+    with open_ledger(database) as mine, open_ledger(database) as theirs:
+        with mine.one_state():
+            assert mine.records() == []
+            theirs.begin(attempt())
+            assert mine.spent("/p").attempts == 0
+            with pytest.raises(LedgerError, match="cannot be used"):
+                mine.begin(attempt("T02"))
+            with pytest.raises(LedgerError, match="was lost while it was read: ask again"):
+                mine.records()
+        assert [record.attempt.unit_id for record in mine.records()] == ["T01"]
+
+
 def test_the_stamp_is_another_one_once_anybody_has_written(database: str) -> None:
     with open_ledger(database) as mine, open_ledger(database) as theirs:
         seen = [mine.stamp()]

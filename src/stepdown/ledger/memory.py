@@ -3,7 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Self
 
 import msgspec
@@ -370,6 +370,10 @@ class MemoryLedger:
             raise
         finally:
             self._batching = False
+
+    def one_state(self) -> AbstractContextManager[None]:
+        """See `Ledger.one_state`: nobody else writes here."""
+        return nullcontext()
 
     def close(self) -> None:
         """Nothing to release, but for a batch that would go on."""

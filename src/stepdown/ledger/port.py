@@ -112,6 +112,10 @@ class Ledger(Protocol):
         """
         ...
 
+    def one_state(self) -> AbstractContextManager[None]:
+        """Everything that is asked inside is asked of one state, whatever others write meanwhile; nothing is written inside."""
+        ...
+
     def records(self, project: str | None = None, *, limit: int | None = None) -> Sequence[Record]:
         """Attempts, the newest first."""
         ...

@@ -76,6 +76,10 @@ class SqlLedger(abc.ABC):
         """See `Ledger.batch`."""
 
     @abc.abstractmethod
+    def one_state(self) -> AbstractContextManager[None]:
+        """See `Ledger.one_state`."""
+
+    @abc.abstractmethod
     def stamp(self) -> int:
         """See `Ledger.stamp`."""
 

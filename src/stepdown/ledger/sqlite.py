@@ -27,7 +27,7 @@ class SqliteLedger(SqlLedger):
         """
         self._database = Database(path, busy_seconds=busy_seconds)
         self._closed = False
-        self._batching = False
+        self._batching = self._looking = False
         # One connection serves all threads of this process, one call at a time.
         self._lock = threading.RLock()
 
@@ -61,6 +61,16 @@ class SqliteLedger(SqlLedger):
                 finally:
                     self._batching = False
 
+    @contextlib.contextmanager
+    def one_state(self) -> Iterator[None]:
+        """See `Ledger.one_state`."""
+        with self._lock, self.reading():
+            outer, self._looking = self._looking, True
+            try:
+                yield
+            finally:
+                self._looking = outer
+
     def close(self) -> None:
         """See `Ledger.close`; a second call does nothing."""
         with self._lock, self._database.explained():
@@ -72,8 +82,12 @@ class SqliteLedger(SqlLedger):
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """All queries inside see one state, whatever other processes write meanwhile."""
-        with self._transaction("BEGIN") as connection:
-            yield connection
+        with self._lock, self._database.explained():
+            if self._looking:
+                yield self._database.connection
+                return
+            with self._transaction("BEGIN") as connection:
+                yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
