@@ -16,6 +16,7 @@ from stepdown.decision import Context
 from stepdown.gateway.desk import Desk
 from stepdown.gateway.protocols import WIRES
 from stepdown.gateway.world import World
+from stepdown.ledger.records import Person
 from stepdown.preferences import Preferences
 from stepdown.preferences.schema import DynamicRouting, Gateway, ModelChoice
 from stepdown.units import Tier, Tokens, Unit
@@ -30,7 +31,7 @@ class Nothing:
 
     _context = Context()
 
-    def context(self, project: str) -> Context:  # noqa: ARG002 - as in Past
+    def context(self, project: str, person: Person | None = None) -> Context:  # noqa: ARG002 - as in Past
         """Of a world without one."""
         return self._context
 

@@ -8,6 +8,7 @@ import msgspec
 from stepdown.catalog import Model
 from stepdown.decision import Decision, Needs
 from stepdown.fit import fit
+from stepdown.gateway.amounts import Amounts
 from stepdown.gateway.hops import Hop, own_name
 from stepdown.gateway.wire import Envelope, Wire
 from stepdown.gateway.world import World
@@ -109,10 +110,11 @@ def hops(
     return tuple(found)
 
 
-def reserved(model: Model, envelope: Envelope) -> float:
-    """US dollars that a request may cost: its whole prompt at the full price, and a usual answer."""
+def reserved(model: Model, envelope: Envelope) -> Amounts:
+    """What a request may use: its whole prompt at the full price, and a usual answer."""
     output = min(envelope.output or _USUAL_OUTPUT, _USUAL_OUTPUT)
-    return model.cost(Tokens(input=envelope.prompt, output=output), longest_prompt=envelope.prompt) or 0.0
+    tokens = Tokens(input=envelope.prompt, output=output)
+    return Amounts(model.cost(tokens, longest_prompt=envelope.prompt) or 0.0, tokens.total)
 
 
 def unsigned(hop: Hop, signers: Mapping[int, str], digests: Sequence[int]) -> Hop:

@@ -8,15 +8,18 @@ from typing import Any, Final
 
 import msgspec
 
+from stepdown.budget import used_up
 from stepdown.classify import pattern
 from stepdown.decision import Context
+from stepdown.gateway.amounts import Amounts
 from stepdown.gateway.desk import Route
 from stepdown.gateway.hops import Hop, printable
 from stepdown.gateway.meters import plan_meters
 from stepdown.gateway.passed import Passed
+from stepdown.gateway.purse import Purse, Ticket
 from stepdown.gateway.recorder import Recorder
 from stepdown.ledger.port import Ledger
-from stepdown.ledger.records import Attempt, Block, PlanMeter
+from stepdown.ledger.records import Attempt, Block, Person, PlanMeter
 from stepdown.ledger.rules import LAST_SECOND
 from stepdown.policy import Policy
 from stepdown.units import Tokens, Unit
@@ -92,6 +95,7 @@ class Books:
     Args:
         recorder: writes in its own thread.
         policy: how long a block lasts.
+        purse: what is set aside of hard budgets; None lets everything through that the desk does.
         clock: seconds since the epoch.
         observers: are told of every request that has ended, before anybody else is; they do not wait, and do not fail.
 
@@ -108,12 +112,15 @@ class Books:
         policy: Policy,
         clock: Callable[[], float] = time.time,
         observers: tuple[Callable[[Passed], None], ...] = (),
+        purse: Purse | None = None,
     ) -> None:
         self.policy = policy
         self.streams = 0
         self.serving: dict[str, tuple[float, Route]] = {}
         self.last = time.monotonic()
         self._recorder = recorder
+        self._purse = purse
+        self._tickets: dict[str, Ticket] = {}
         self._clock = clock
         self._observers = observers
         self._followers: set[asyncio.Queue[Line]] = set()
@@ -121,9 +128,14 @@ class Books:
         self._under_way: dict[str, _UnderWay] = {}
         self._units: OrderedDict[tuple[str, str, str], float] = OrderedDict()
 
-    def context(self, project: str) -> Context:
-        """What routing is told of a project."""
-        return self._recorder.context(project)
+    def context(self, project: str, person: Person | None = None) -> Context:
+        """What routing is told of a project's work; for a person, with their own budgets."""
+        context = self._recorder.context(project)
+        theirs = () if self._purse is None else self._purse.meters(project, person)
+        if not theirs:
+            return context
+        blocked = {**context.blocked, **used_up(theirs)}
+        return msgspec.structs.replace(context, meters=(*context.meters, *theirs), blocked=blocked)
 
     def unseen_usd(self, project: str) -> float:
         """US dollars that the context does not know of yet: of requests that have ended since, and of those under way."""
@@ -144,6 +156,18 @@ class Books:
         """No more lines for this queue."""
         self._followers.discard(queue)
 
+    async def admitted(self, route: Route) -> str:
+        """See `Witness.admitted`."""
+        if self._purse is None or not route.counted:
+            return ""
+        meters = self._recorder.context(route.project).meters
+        remaining = {meter.name: meter.remaining for meter in meters if meter.remaining is not None}
+        answer = await self._purse.admit(route.project, route.person, route.hops[0].model.ref, route.expected, remaining)
+        if isinstance(answer, str):
+            return answer
+        self._tickets[route.id] = answer
+        return ""
+
     def entered(self, route: Route, *, streamed: bool) -> None:
         """A request is under way: what it may cost is set aside."""
         self.streams += streamed
@@ -151,7 +175,7 @@ class Books:
         if not route.refused:
             under_way = self._under_way.setdefault(route.project, _UnderWay())
             under_way.requests += 1
-            under_way.usd += _reserved(route)
+            under_way.usd += route.expected.usd
 
     def passed(self, passed: Passed) -> None:
         """Note a request that has ended."""
@@ -164,6 +188,10 @@ class Books:
         self._note(passed, line)
         if not passed.route.refused:
             self._release(passed.route)
+        ticket = self._tickets.pop(passed.route.id, None)
+        if ticket is not None and self._purse is not None:
+            tokens = 0 if passed.tokens is None else passed.tokens.total
+            self._purse.release(ticket, Amounts(line.cost_usd or 0.0, tokens, max(1, passed.tried)))
         for queue in self._followers:
             if queue.full():
                 queue.get_nowait()
@@ -172,7 +200,7 @@ class Books:
     def _release(self, route: Route) -> None:
         under_way = self._under_way[route.project]
         under_way.requests -= 1
-        under_way.usd -= _reserved(route)
+        under_way.usd -= route.expected.usd
         if not under_way.requests:  # with all that adding and taking away has left over
             del self._under_way[route.project]
 
@@ -256,11 +284,6 @@ def _key(route: Route, ref: str) -> str:
     return f"{route.project}\0{unit.type}\0{unit.id or route.id}\0{ref}"
 
 
-def _reserved(route: Route) -> float:
-    """What is set aside for a request; its run has done that for one of a run's."""
-    return 0.0 if route.asked.attempt else route.reserved_usd
-
-
 def _attempt(passed: Passed, hop: Hop) -> Attempt:
     """A unit on a model, as it begins."""
     route, unit, decision = passed.route, passed.route.asked.unit, passed.route.decision
@@ -278,6 +301,7 @@ def _attempt(passed: Passed, hop: Hop) -> Attempt:
         decision=msgspec.json.encode(decision).decode(),
         pattern=pattern(unit, decision.classification),
         started=min(max(passed.at, 0.0), float(LAST_SECOND)),  # the clock of a machine may be badly wrong
+        person="" if route.person is None else route.person.name,
         cause="fallback" if hop is not route.hops[0] else "step up" if route.stumbled else "first",
     )
 

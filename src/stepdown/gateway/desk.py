@@ -7,14 +7,15 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
-from stepdown.budget import exhausted
+from stepdown.budget import exhausted, used_up
 from stepdown.catalog import Model
 from stepdown.decision import Context, Decision, Needs, Retry
 from stepdown.fit import fit
+from stepdown.gateway.amounts import Amounts
 from stepdown.gateway.asking import Chosen, hops, models, needs_of, reserved, unsigned
 from stepdown.gateway.conversations import Conversations
 from stepdown.gateway.declared import Asked, asked
@@ -24,18 +25,23 @@ from stepdown.gateway.memory import Held, Key, Memory
 from stepdown.gateway.modes import MODES
 from stepdown.gateway.protocols.signed import INSISTING
 from stepdown.gateway.recognised import recognised
+from stepdown.gateway.terms import FORBIDDEN, Terms
 from stepdown.gateway.wire import Envelope, Unreadable, Wire
 from stepdown.gateway.world import World
+from stepdown.ledger.records import Person
 from stepdown.money import dollars
 from stepdown.preferences.schema import ModelChoice
 from stepdown.units import TIERS, Unit
+
+_PEOPLE: Final = 1_000
+"""People whose terms are kept in mind; of more, all are read anew."""
 
 
 class Past(Protocol):
     """What the desk is told of what has passed; `books.Books` keeps it up to date."""
 
-    def context(self, project: str) -> Context:
-        """What routing is told of a project; a world without a past until it has been read."""
+    def context(self, project: str, person: Person | None = None) -> Context:
+        """What routing is told of a project's work for a person; a world without a past until it has been read."""
         ...
 
     def unseen_usd(self, project: str) -> float:
@@ -57,13 +63,15 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         hops: whom to ask, in this order; the first is what was decided.
         applied: whether the decision holds; else the request goes where it would have gone without us.
         ceiling: the model that the request names.
-        reserved_usd: US dollars set aside for it while it is under way.
         refused: why nothing may run; "" otherwise.
         id: names this decision towards the user: the response header ``x-stepdown-decision``.
         held: what is remembered of its unit; None where it has no name.
         going: its place in its conversation; None where that is not known, or it was declared.
         lost: tokens of the conversation that the model asked first has to read anew because routing changed it.
         stumbled: the provider-qualified model that the unit stumbled on just now, and why; () where it did not.
+        person: whose token it came with; None is nobody's.
+        expected: what is set aside of budgets for it while it is under way.
+        counted: whether budgets may refuse it.
     """
 
     asked: Asked
@@ -72,13 +80,15 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     hops: tuple[Hop, ...]
     applied: bool
     ceiling: Model
-    reserved_usd: float = 0.0
     refused: str = ""
     id: str = ""
     held: Held | None = None
     going: Going | None = None
     lost: int = 0
     stumbled: tuple[str, ...] = ()
+    person: Person | None = None
+    expected: Amounts = Amounts(0.0, 0, 0)
+    counted: bool = False
 
 
 class Pinned(msgspec.Struct, frozen=True):
@@ -99,6 +109,7 @@ class Case(msgspec.Struct, frozen=True):
     needs: Needs
     going: Going | None
     dry: bool
+    person: Person | None = None
 
 
 class Desk:
@@ -131,6 +142,7 @@ class Desk:
         self._mode = ""
         self._pin: Pinned | None = None
         self._memory = Memory()
+        self._terms: dict[Person | None, Terms] = {}
         self.conversations = Conversations() if conversations is None else conversations
         self._count = 0
         self._born = f"{int(clock()):x}{secrets.token_hex(3)}"  # several gateways may be started in one second
@@ -139,6 +151,7 @@ class Desk:
         """Go on with other preferences; what was decided under the old ones is decided anew."""
         self.world = world
         self._memory.clear()
+        self._terms.clear()
 
     @property
     def now(self) -> float:
@@ -148,8 +161,13 @@ class Desk:
     @property
     def mode(self) -> str:
         """What was switched to, else what the preferences say; where routing is off, ``observe``."""
+        return self.mode_for(None)
+
+    def mode_for(self, person: Person | None) -> str:
+        """The same for somebody whose token may have a mode of its own."""
         preferences = self.world.preferences
-        return (self._mode or preferences.gateway.mode) if preferences.dynamic_routing.enabled else "observe"
+        own = "" if person is None else person.mode
+        return (own or self._mode or preferences.gateway.mode) if preferences.dynamic_routing.enabled else "observe"
 
     def switch(self, mode: str) -> str:
         """Change the mode while running; why it cannot be, or ""."""
@@ -173,7 +191,15 @@ class Desk:
         """Pin everything, or nothing."""
         self._pin = pin
 
-    def route(self, wire: Wire, envelope: Envelope, headers: Mapping[str, str], *, dry: bool = False) -> Route:
+    def route(
+        self,
+        wire: Wire,
+        envelope: Envelope,
+        headers: Mapping[str, str],
+        *,
+        dry: bool = False,
+        person: Person | None = None,
+    ) -> Route:
         """What becomes of a request; header names are in lower case.
 
         Args:
@@ -181,9 +207,10 @@ class Desk:
             envelope: what it asks for.
             headers: what it says of itself.
             dry: whether this is only a question, of which nothing is remembered.
+            person: whose token it came with; None is nobody's.
 
         Raises:
-            Unreadable: it declares what cannot be, or names no model and none is set.
+            Unreadable: it declares what cannot be, names no model and none is set, or asks for what its token may not.
         """
         request = asked(envelope, headers)
         if request.pin and (why := self.unknown_pin(request.pin)):
@@ -195,12 +222,18 @@ class Desk:
             request, going = placed(request, found, self.conversations, project, envelope, dry=dry)
         named, choice = self._ceiling(request, wire)
         pin = self.meant(request.pin) if request.pin else (self.pin.pin if self.pin else "")
-        case = Case(request, project, wire, envelope, Chosen(named, choice, pin), needs_of(envelope, wire), going, dry)
-        applies = self._applies(request)
+        needs, name = needs_of(envelope, wire), request.model
+        most = self._terms_of(person).lowered(named, needs)
+        if most is not named:
+            named, choice, name = most, ModelChoice(most.id, most.provider), ""
+        case = Case(request, project, wire, envelope, Chosen(named, choice, pin), needs, going, dry, person)
+        mode = self.mode_for(person)
+        applies = self._applies(request, mode)
         held = self._held(case, applies=applies)
         decision = held.decision
         applied = decision.unchanged == "pinned" or not request.model or applies
-        blocked = self._past.context(project).blocked
+        past = self._context_of(case)
+        blocked = past.blocked
         wanted = models(
             self.world,
             decision,
@@ -209,7 +242,7 @@ class Desk:
             case.needs,
             blocked,
             applied=applied,
-            observes=self.mode == "observe",
+            observes=mode == "observe",
         )
         if going is not None and going.talk.holder:
             wanted = [one for one in wanted if one.ref in {going.talk.holder, named.ref} or one.provider not in INSISTING]
@@ -220,9 +253,10 @@ class Desk:
         if going is None and envelope.signed:  # no other model would take what this one has thought
             wanted = [self.world.catalog.find_ref(held.served) or wanted[0]]
             applied = applied or wanted[0].ref != named.ref
-        asking = hops(self.world, wanted, request.model, envelope, wire, case.chosen, credential=has_credential(headers))
+        asking = hops(self.world, wanted, name, envelope, wire, case.chosen, credential=has_credential(headers))
         if not asking:
             raise Unreadable(f"{named.ref} cannot be reached on {wire.path}: set providers.{named.provider} in the preferences")
+        asking, full = self._allowed(asking, case, past)
         if going is not None and envelope.talk.signers and (applied or going.talk.moved):
             signers = self.conversations.signers.aside() if dry else self.conversations.signers
             authors = going.talk.authors(envelope.talk.signers, named.ref, signers)
@@ -238,13 +272,15 @@ class Desk:
             hops=asking,
             applied=applied,
             ceiling=named,
-            reserved_usd=reserved(asking[0].model, envelope),
-            refused="" if self.mode == "observe" else self._refused(request, project),
+            refused="" if mode == "observe" else full or self._refused(request, past, project),
             id=f"{self._born}-{self._count}",
             held=held if request.unit.id else None,
             going=going,
             lost=self._lost(going, asking[0].model, decision, applied=applied),
             stumbled=held.stumbled,
+            person=person,
+            expected=Amounts(0.0, 0, 0) if request.attempt else reserved(asking[0].model, envelope),
+            counted=mode != "observe" and not request.attempt,
         )
 
     def _kept(self, case: Case, held: Held) -> Model | None:
@@ -262,11 +298,38 @@ class Desk:
         below = holder.tier is not None and named.tier is not None and holder.tier <= named.tier
         return holder if holder.ref == named.ref or (below and (going.talk.moved or envelope.signed)) else None
 
-    def _applies(self, request: Asked) -> bool:
-        """Whether a decision for it holds in the present mode."""
+    def _context_of(self, case: Case) -> Context:
+        """What is known of its project and its person, models that the person may not use being blocked."""
+        past = self._past.context(case.project, case.person)
+        barred = self._terms_of(case.person).barred
+        return msgspec.structs.replace(past, blocked={**past.blocked, **barred}) if barred else past
+
+    def _terms_of(self, person: Person | None) -> Terms:
+        if person not in self._terms:
+            if len(self._terms) > _PEOPLE:
+                self._terms.clear()
+            self._terms[person] = Terms(person, self.world.catalog)
+        return self._terms[person]
+
+    def _allowed(self, asking: tuple[Hop, ...], case: Case, past: Context) -> tuple[tuple[Hop, ...], str]:
+        """Whom of them the token may ask and a model's own budget lets be asked, and what is used up where that is nobody.
+
+        Raises:
+            Unreadable: the token may ask nobody of them.
+        """
+        terms = self._terms_of(case.person)
+        mine = tuple(hop for hop in asking if not terms.refuses(hop.model))
+        if not mine:
+            raise Unreadable(f"{asking[0].model.id} may not be used: {terms.refuses(asking[0].model)}", FORBIDDEN)
+        spent = used_up(past.meters) if self.mode_for(case.person) != "observe" else {}
+        left = tuple(hop for hop in mine if hop.model.ref not in spent)
+        return (left, "") if left else (mine, spent[mine[0].model.ref])
+
+    def _applies(self, request: Asked, mode: str) -> bool:
+        """Whether a decision for it holds in a mode."""
         if request.origin == "human":
-            return self.mode == "full"
-        return (request.declared or bool(request.origin)) and self.mode != "observe"
+            return mode == "full"
+        return (request.declared or bool(request.origin)) and mode != "observe"
 
     def _lost(self, going: Going | None, model: Model, decision: Decision, *, applied: bool) -> int:
         """What of a conversation this model has to read anew, in tokens, where it is routing's doing."""
@@ -318,7 +381,7 @@ class Desk:
     def _held(self, case: Case, *, applies: bool) -> Held:
         """The unit's decision: the one it already has for as long as that can serve, else a new one."""
         unit, envelope, chosen, going = case.request.unit, case.envelope, case.chosen, case.going
-        base = self._past.context(case.project)
+        base = self._context_of(case)
         key = Key(case.project, unit.type, unit.id, chosen.named.ref, case.wire.name)
         held = self._memory.find(key) if unit.id else None
         if held is not None and (
@@ -389,15 +452,14 @@ class Desk:
         model = self.world.catalog.find_ref(decision.ref)
         return model is None or model.ref == named.ref or not fit(model, needs).misfit
 
-    def _refused(self, request: Asked, project: str) -> str:
+    def _refused(self, request: Asked, past: Context, project: str) -> str:
         """Why a hard budget lets nothing run; what was spent since the ledger was read, and what is under way, counts."""
-        meters = self._past.context(project).meters
-        full = exhausted(meters)
+        full = exhausted(past.meters)
         if full is not None:
             return f"{full.name} is used up ({full.detail})"
         unseen = self._past.unseen_usd(project)
-        for meter in meters:
-            if meter.hard and meter.remaining is not None and meter.remaining <= unseen:
+        for meter in past.meters:
+            if meter.hard and not meter.model and meter.remaining is not None and meter.remaining <= unseen:
                 return f"{meter.name} is used up ({meter.detail}, and {dollars(unseen)} since or under way)"
         cap = self.world.preferences.per_unit_cost_cap_usd
         if cap is not None and request.declared and request.unit.id:

@@ -111,6 +111,10 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
 class Witness(Protocol):
     """Who is told what passes."""
 
+    async def admitted(self, route: Route) -> str:
+        """Let a request through where every hard budget has room for it; why not, or "". `entered` comes next in any case."""
+        ...
+
     def entered(self, route: Route, *, streamed: bool) -> None:
         """A request is under way; `passed` will end it."""
         ...

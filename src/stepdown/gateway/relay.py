@@ -74,11 +74,13 @@ class Relay:
                 await client.read()
                 began = time.monotonic()
                 envelope = self.wire.read(client.body, client.named)
-                route = self.desk.route(self.wire, envelope, client.named)
+                route = self.desk.route(self.wire, envelope, client.named, person=client.person)
             except Unreadable as problem:
-                kind = {404: "not_found", 413: "too_large"}.get(problem.status, "invalid")
+                kind = {403: "permission", 404: "not_found", 413: "too_large"}.get(problem.status, "invalid")
                 await client.whole(problem.status, self.wire.error(problem.status, kind, str(problem)), [])
                 return
+            if not route.refused and (why := await self.witness.admitted(route)):
+                route = msgspec.structs.replace(route, refused=why)
             await Passage(self, client, envelope, route, began).run()
 
 

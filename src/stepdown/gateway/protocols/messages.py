@@ -187,6 +187,7 @@ class Messages:
 _ERRORS: Final = {
     "invalid": "invalid_request_error",
     "authentication": "authentication_error",
+    "permission": "permission_error",
     "budget": "billing_error",
     "not_found": "not_found_error",
     "too_large": "request_too_large",

@@ -5,6 +5,7 @@ from typing import Any, Final
 _ERRORS: Final[dict[str, tuple[str, str | None]]] = {
     "invalid": ("invalid_request_error", None),
     "authentication": ("invalid_request_error", "invalid_api_key"),
+    "permission": ("invalid_request_error", "insufficient_permissions"),
     "budget": ("insufficient_quota", "insufficient_quota"),
     "not_found": ("invalid_request_error", "model_not_found"),
     "too_large": ("invalid_request_error", "request_too_large"),
