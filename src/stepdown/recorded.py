@@ -71,12 +71,17 @@ def is_finished(record: Record) -> bool:
     return record.outcome is not None and record.outcome.failure not in _STOPPED
 
 
+def unknown_project(project: str) -> str:
+    """What is said of a project that nothing is known of."""
+    return f"nothing of {project} is in the ledger; `stepdown run` makes records, `stepdown report` reads a project's past"
+
+
 def _unknown(ledger: Ledger, project: str, name: str) -> str:
     import difflib  # noqa: PLC0415  (only for a mistyped name)
 
     known = [record.attempt for record in ledger.records(project, limit=_LOOKED_AT)]
     if not known:
-        return f"nothing of {project} is in the ledger; `stepdown run` makes records, `stepdown report` reads a project's past"
+        return unknown_project(project)
     names = dict.fromkeys(name for one in known for name in (one.unit_id, f"{one.unit_type} {one.unit_id}"))
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else f"; the last one is {known[0].unit_type} {known[0].unit_id}"

@@ -19,7 +19,7 @@ from pages_seen import ODD, Parts
 
 from stepdown.catalog import Catalog
 from stepdown.dashboard import app, render
-from stepdown.dashboard.app import COOKIE, proof
+from stepdown.dashboard.app import COOKIE, cookie_name
 from stepdown.dashboard.host import Doing, Facts, Health, Request
 from stepdown.dashboard.view import read_state, read_units
 from stepdown.ledger import Attempt, Outcome, open_ledger
@@ -27,6 +27,7 @@ from stepdown.ledger.memory import MemoryLedger
 from stepdown.practice.provider import PracticeProvider
 from stepdown.preferences import ModelChoice, Preferences
 from stepdown.report.story import gather
+from stepdown.team.tokens import proof
 from stepdown.units import Tier, Tokens
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -53,6 +54,11 @@ async def house(tmp_path: Path, provider: PracticeProvider) -> AsyncIterator[Hou
 async def closed(tmp_path: Path, provider: PracticeProvider) -> AsyncIterator[House]:
     async with open_house(tmp_path, provider.url, token=TOKEN) as house:
         yield house
+
+
+def signed_in(house: House) -> str:
+    """What a browser keeps that has brought the token."""
+    return f"{cookie_name({'host': f'127.0.0.1:{house.port}'})}={proof(TOKEN)}"
 
 
 async def see(house: House, path: str = "/", headers: Mapping[str, str] = BROWSER, *, method: str = "GET") -> Answered:
@@ -179,7 +185,7 @@ async def test_every_answer_in_html_is_bound_to_what_is_ours(house: House, path:
 
 
 async def test_what_answers_a_form_is_bound_likewise(closed: House) -> None:
-    signed = {"cookie": f"{COOKIE}={proof(TOKEN)}"}
+    signed = {"cookie": signed_in(closed)}
     bound((await see(closed)).headers)  # asks for the token
     bound((await say(closed, "sign-in", token="x")).headers)
     bound((await say(closed, "rate", {**PART, **signed}, rate="x")).headers)
@@ -465,7 +471,7 @@ async def test_what_was_said_is_on_the_next_page_whoever_else_looks(house: House
 )
 async def test_other_pages_may_neither_look_nor_speak(house: House, closed: House, foreign: dict[str, str]) -> None:
     for one in (house, closed):
-        cookie = {"cookie": f"{COOKIE}={proof(TOKEN)}"}
+        cookie = {"cookie": signed_in(one)}
         for path in ("/", "/page/units", "/page/events", "/page/static/page.js"):
             assert (await see(one, path, {**BROWSER, **cookie, **foreign})).status == 403
         for what, fields in (("mode", {"mode": "full"}), ("pin", {"pin": "light"}), ("sign-in", {"token": TOKEN})):
@@ -501,7 +507,7 @@ async def test_who_knows_the_token_is_given_a_cookie_that_is_not_it(closed: Hous
 
 
 async def test_the_cookie_opens_the_page_and_nothing_else(closed: House, provider: PracticeProvider) -> None:
-    cookie = {"cookie": f"{COOKIE}={proof(TOKEN)}"}
+    cookie = {"cookie": signed_in(closed)}
     for path, method in (
         ("/v1/messages", "POST"),
         ("/v1/chat/completions", "POST"),
@@ -549,7 +555,7 @@ async def test_any_other_cookie_opens_nothing(closed: House, cookie: str) -> Non
 @pytest.mark.parametrize("others", ['seen={"a": 1}', "a[b]=c", "ü=ü", 'q="a b', "=x", "a,b=c", "plain"])
 async def test_cookies_of_other_programs_on_this_machine_do_not_shut_one_out(closed: House, others: str) -> None:
     """A browser keeps cookies by name of the machine, whatever the port."""
-    for cookie in (f"{others}; {COOKIE}={proof(TOKEN)}", f"{COOKIE}={proof(TOKEN)}; {others}"):
+    for cookie in (f"{others}; {signed_in(closed)}", f"{signed_in(closed)}; {others}"):
         assert (await see(closed, "/", {**BROWSER, "cookie": cookie})).status == 200
 
 

@@ -98,8 +98,8 @@ class Rig:
             raise LedgerError(self.broken)
         return open_ledger(f"sqlite:{self.file}")
 
-    def made(self, project: str = PROJECT) -> Channel:
-        return Channel(project, self.host, self.reading, self.parts, self.closing)
+    def made(self, project: str = PROJECT, role: str = "") -> Channel:
+        return Channel(project, self.host, self.reading, self.parts, self.closing, role)
 
     def works(self, unit_id: str, usd: float = 0.5) -> None:
         """A unit of the project, done."""
@@ -309,7 +309,7 @@ async def test_who_is_told_nothing_hears_that_we_are_there(rig: Rig, monkeypatch
 
 @pytest.mark.usefixtures("slowly")
 async def test_what_is_said_on_a_page_is_told_at_once(rig: Rig) -> None:
-    channels = Channels(lambda _: rig.channel)
+    channels = Channels(lambda _, __: rig.channel)
     assert not channels.poke(), "nobody looks"
     async with following(channels.of(PROJECT)) as follower:
         await follower.hears()

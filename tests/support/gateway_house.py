@@ -23,9 +23,12 @@ from stepdown.gateway.books import Books, Line
 from stepdown.gateway.control import Control
 from stepdown.gateway.conversations import Conversations
 from stepdown.gateway.desk import Desk
+from stepdown.gateway.door import Door
 from stepdown.gateway.found import Found
 from stepdown.gateway.guard import Guard
 from stepdown.gateway.page import GatewayHost, Passing
+from stepdown.gateway.people import People
+from stepdown.gateway.purse import Purse
 from stepdown.gateway.recorder import Recorder
 from stepdown.gateway.resting import Resting
 from stepdown.gateway.server import Server
@@ -196,19 +199,25 @@ async def open_house(
         stack.push_async_callback(recorder.close)
         resting = Resting()
         lately = Passing(resting)
-        books = Books(recorder, wanted.policy, clock, (lately.passed,))
+        purse = Purse(recorder, lambda: desk.world, "house", clock)
+        books = Books(recorder, wanted.policy, clock, (lately.passed,), purse)
+        stack.callback(asyncio.ensure_future(purse.tend()).cancel)
         known = Conversations((one.project, one.id, one.state) for one in recorder.remembered())
         world = World.of(wanted, environ)
         desk = Desk(world, books, project=project, environ=environ, clock=clock, conversations=known)
         upstream = HttpUpstream()
         stack.push_async_callback(upstream.close)
-        control = Control(desk, books, recorder, lambda: {"project": project, "port": 1, "host": "h", "pid": 1})
+        guard = guard or Guard(token=token)
+        people = People(guard.ring, recorder, directory / "people.json", clock)
+        await people.start()
+        facts = {"project": project, "port": 1, "host": "h", "pid": 1}
+        control = Control(desk, books, recorder, lambda: dict(facts), people)
         found = Found(host="127.0.0.1", port=1, pid=1, started=clock(), project=project)
         host = GatewayHost(found, desk, books, recorder, control, lately)
-        page = Dashboard(host, ledger, control.closing, token)
+        page = Dashboard(host, ledger, control.closing, people)
         stack.push_async_callback(page.close)
-        guard = guard or Guard(token=token)
-        application = Gateway(desk, upstream, books, control, guard, timeouts, page=page, resting=resting, hold=hold)
+        door = Door(guard, people, page)
+        application = Gateway(desk, upstream, books, control, door, timeouts, page=page, resting=resting, hold=hold)
         address = await stack.enter_async_context(served(application, control, drain))
         session = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
         house = House(address, desk, books, host, page, recorder, session, directory)

@@ -18,7 +18,9 @@ from stepdown.gateway.app import Gateway
 from stepdown.gateway.books import Books
 from stepdown.gateway.control import Control
 from stepdown.gateway.desk import Desk
+from stepdown.gateway.door import Door
 from stepdown.gateway.guard import Guard
+from stepdown.gateway.people import People
 from stepdown.gateway.recorder import Recorder
 from stepdown.gateway.world import World
 from stepdown.ledger.sqlite import SqliteLedger
@@ -121,9 +123,11 @@ async def open_house(directory: Path, *faults: Fault, preferences: str = "") -> 
             stack.push_async_callback(asyncio.to_thread, observer.close)
         upstream = HttpUpstream()
         stack.push_async_callback(upstream.close)
-        control = Control(desk, books, recorder, dict)
+        guard = Guard()
+        people = People(guard.ring, recorder, directory / "people.json")
+        control = Control(desk, books, recorder, dict, people)
         more = [metrics_route(observer)]
-        application = Gateway(desk, upstream, books, control, Guard(), Timeouts(), more=more)
+        application = Gateway(desk, upstream, books, control, Door(guard, people, None), Timeouts(), more=more)
         url = await stack.enter_async_context(_served(application))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield House(url, provider, session, books)

@@ -28,12 +28,26 @@ PORT: Final = 8787
 """Where it listens unless told otherwise, so that lasting configurations of agents can name it."""
 
 
-@click.command("serve", short_help="Start the gateway.")
+@click.command("serve", short_help="Start the gateway.", context_settings={"auto_envvar_prefix": "STEPDOWN_SERVE"})
 @click.argument("path", type=TREE, default=".")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 takes a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help=f"Another address needs a token, in {TOKEN}.")
 @click.option("--mode", type=click.Choice(list(MODES)), help="What it may change; default: what the preferences say.")
-@click.option("--host-name", "host_names", multiple=True, metavar="NAME", help="Another name it may be called by.")
+@click.option(
+    "--host-name",
+    "host_names",
+    multiple=True,
+    metavar="NAME",
+    envvar="STEPDOWN_SERVE_HOST_NAME",
+    help="Another name it may be called by.",
+)
+@click.option(
+    "--linger",
+    type=click.FloatRange(min=0, max=3600),
+    default=0.0,
+    show_default=True,
+    help="Seconds for which requests are taken after it was told to stop, while /readyz says no.",
+)
 @click.option(
     "--drain", type=click.FloatRange(min=0), default=30.0, show_default=True, help="Seconds that answers may take to end."
 )
@@ -49,6 +63,7 @@ def command(
     host: str,
     mode: str | None,
     host_names: tuple[str, ...],
+    linger: float,
     drain: float,
     idle: float,
     trust: bool,
@@ -58,6 +73,8 @@ def command(
 
     It starts by changing nothing: it records which model each request went to, what that cost and what it would have decided.
     ctrl-C stops it once the answers under way have ended; a second one does not wait for them.
+
+    Every option may stand in the environment instead, as STEPDOWN_SERVE_ and its name: STEPDOWN_SERVE_HOST_NAME="one two".
     """
     from stepdown.gateway.descriptors import allow_many  # noqa: PLC0415  (for this command alone)
     from stepdown.gateway.serve import Options, serve  # noqa: PLC0415  (the server, for this command alone)
@@ -71,6 +88,7 @@ def command(
         mode=mode or "",
         token=os.environ.get(TOKEN, ""),
         host_names=frozenset(host_names),
+        linger=linger,
         drain=drain,
         idle=idle,
     )

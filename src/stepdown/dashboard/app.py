@@ -1,8 +1,6 @@
 """The page's routes: the page, its events, older units, a receipt, and what a user says on it."""
 
 import asyncio
-import hashlib
-import hmac
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,19 +13,23 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from stepdown.dashboard.host import Host
+from stepdown.dashboard.host import Host, Visitors
 from stepdown.dashboard.live import Channel, Channels
 from stepdown.dashboard.reading import Reading
 from stepdown.dashboard.render import Parts
 from stepdown.dashboard.view import read_units
 from stepdown.errors import LedgerError, StepdownError
 from stepdown.ledger.port import Ledger
+from stepdown.ledger.records import Person
 from stepdown.ledger.rules import clean
 from stepdown.report.story import gather
+from stepdown.team.roles import PERSON, called, home_of, role_of, sees
+from stepdown.team.tokens import proof
 
 COOKIE: Final = "stepdown_page"
-"""Proves that its browser knew the token; it is not the token."""
+"""Proves that its browser knew a token; it is not the token. `cookie_name` says how it is called in full."""
 SIGN_IN: Final = "/page/sign-in"
+SIGN_OUT: Final = "/page/sign-out"
 _MOST: Final = 16_384
 """Bytes that a form may have; ours have a few hundred."""
 _MOST_HOURS: Final = 24 * 30
@@ -50,15 +52,17 @@ class Dashboard:
         host: what is shown, and asked.
         open_ledger: opens the ledger to read from; called in a thread of the page's own.
         closing: set when the process ends, so that pages let go.
-        token: what a browser has to bring once; "" is nothing.
+        visitors: who looks; None where everybody may do everything, and nobody signs in.
     """
 
-    def __init__(self, host: Host, open_ledger: Callable[[], Ledger], closing: asyncio.Event, token: str = "") -> None:
+    def __init__(
+        self, host: Host, open_ledger: Callable[[], Ledger], closing: asyncio.Event, visitors: Visitors | None = None
+    ) -> None:
         self._host = host
-        self._token = token
+        self._visitors = visitors
         self._reading = Reading(open_ledger)
         self._parts = parts = Parts(version("stepdown"))
-        self._channels = Channels(lambda project: Channel(project, host, self._reading, parts, closing))
+        self._channels = Channels(lambda project, role: Channel(project, host, self._reading, parts, closing, role))
 
     def routes(self) -> Sequence[BaseRoute]:
         """Where everything is."""
@@ -71,7 +75,9 @@ class Dashboard:
             Route("/page/rate", self.rate, methods=["POST"]),
             Route("/page/mode", self.mode, methods=["POST"]),
             Route("/page/pin", self.pin, methods=["POST"]),
+            Route("/page/revoke", self.revoke, methods=["POST"]),
             Route(SIGN_IN, self.sign_in, methods=["POST"]),
+            Route(SIGN_OUT, self.sign_out, methods=["POST"]),
             Route("/page/static/page.css", self.style),
             Mount("/page/static", static),
         ]
@@ -96,17 +102,21 @@ class Dashboard:
         """``GET /``: the page of a project, ``?project=``; a program that looks who is there is told in JSON."""
         if not is_browser(request.headers):
             return JSONResponse({"stepdown": self._host.facts().kind})
+        person = _person(request)
         try:
-            project = await self._project(request.query_params)
-            parts = await self._channels.of(project).now()
+            project = await self._project(request.query_params, person)
+            channel = self._channels.of(project, _role(person))
+            parts = await channel.now()
         except StepdownError as problem:
             return self._problem(problem)
-        return _html(self._parts.page(self._host.facts(), project, parts))
+        theirs = [one for one in channel.projects if sees(person, one)]
+        return _html(self._parts.page(self._host.facts(), project, parts, person=person, projects=theirs))
 
     async def events(self, request: Asked) -> Response:
         """``GET /page/events``: the page's parts as they change, as server-sent events named after them."""
+        person = _person(request)
         try:
-            project = await self._project(request.query_params)
+            project = await self._project(request.query_params, person)
         except StepdownError as problem:
             return self._problem(problem)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -114,18 +124,20 @@ class Dashboard:
             return Response(headers=headers, media_type="text/event-stream")
         packed = "gzip" in request.headers.get("accept-encoding", "")
         headers |= {"vary": "accept-encoding"} | ({"content-encoding": "gzip"} if packed else {})
-        return StreamingResponse(self._events(project, packed=packed), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(self._events(project, person, packed=packed), media_type="text/event-stream", headers=headers)
 
-    async def _events(self, project: str, *, packed: bool) -> AsyncIterator[bytes]:
+    async def _events(self, project: str, person: Person | None, *, packed: bool) -> AsyncIterator[bytes]:
         # The channel is looked up when the first event is asked for: before that nobody follows it, and it could be let go of.
-        async for event in self._channels.of(project).events(packed=packed):
+        async for event in self._channels.of(project, _role(person)).events(packed=packed):
+            if self._visitors is not None and not await self._visitors.still(person):
+                return  # the browser comes again, and is asked who it is
             yield event
 
     async def units(self, request: Asked) -> Response:
         """``GET /page/units``: units by what their ids start with (``starts``), that ``failed``, that came ``before``."""
         asked = request.query_params
         try:
-            project = await self._project(asked)
+            project = await self._project(asked, _person(request))
             found = await self._reading.ask(
                 lambda ledger: read_units(
                     ledger,
@@ -143,7 +155,7 @@ class Dashboard:
         """``GET /page/unit``: the receipt of a unit, its whole story."""
         name = request.query_params.get("unit", "")
         try:
-            project = await self._project(request.query_params)
+            project = await self._project(request.query_params, _person(request))
             story = await self._reading.ask(lambda ledger: gather(ledger, project, name))
         except StepdownError as problem:
             return self._problem(problem, part=_is_part(request))
@@ -156,7 +168,7 @@ class Dashboard:
         if word not in _WORDS or not unit:
             return self._answer(request, [f"'{word}' is none of over, ok, under"], wrong=True)
         try:
-            lines = await self._host.rate(await self._project(said), unit, word)
+            lines = await self._host.rate(await self._project(said, _person(request)), unit, word)
         except StepdownError as problem:
             return self._answer(request, [str(problem)], wrong=True)
         return self._answer(request, lines)
@@ -165,6 +177,8 @@ class Dashboard:
         """``POST /page/mode`` with ``mode=delegated``."""
         mode = (await _form(request)).get("mode", "")
         why = self._host.switch(mode)
+        if not why:
+            self._note(request, "mode", mode)
         what = self._host.facts().modes.get(mode, "")
         return self._answer(request, [why or f"Mode {mode}: {what}."], wrong=bool(why))
 
@@ -179,38 +193,66 @@ class Dashboard:
         if not 0 < hours <= _MOST_HOURS:
             return self._answer(request, [f"a pin holds for up to {_MOST_HOURS} hours"], wrong=True)
         why = self._host.pin(pin, hours * 3600)
+        if not why:
+            self._note(
+                request, "pin set" if pin else "pin released", f"{self._host.facts().pin} for {hours:g} h" if pin else ""
+            )
         done = f"Everything is pinned to {self._host.facts().pin}." if pin else "Nothing is pinned any more."
         return self._answer(request, [why or done], wrong=bool(why))
+
+    async def revoke(self, request: Asked) -> Response:
+        """``POST /page/revoke`` with ``name=ana``: her token is worth nothing from now on."""
+        name = (await _form(request)).get("name", "")
+        if self._visitors is None:
+            return self._answer(request, ["nobody has a token here"], wrong=True)
+        try:
+            await self._visitors.revoke(name, called(_person(request)))
+        except StepdownError as problem:
+            return self._answer(request, [str(problem)], wrong=True)
+        return self._answer(request, [f"The token of {name} is revoked; `stepdown token renew {name}` makes another one."])
 
     async def sign_in(self, request: Asked) -> Response:
         """``POST /page/sign-in`` with the token: the browser is given a cookie that stands for it."""
         brought = (await _form(request)).get("token", "").strip()
-        if not self._token or not hmac.compare_digest(brought.encode(), self._token.strip().encode()):
-            return _html(self._parts.sign_in("That is not this gateway's token."), 401)
+        found: Person | float = 0.0
+        if self._visitors is not None and brought:
+            found = await self._visitors.bearer(brought, request.client.host if request.client else "")
+        if not isinstance(found, Person):
+            return self.asks_to_sign_in("That is not this gateway's token.", found)
         answer = RedirectResponse("/", 303, _HEADERS)
-        answer.set_cookie(COOKIE, proof(self._token), max_age=30 * 86_400, path="/", httponly=True, samesite="strict")
+        secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+        name, value = cookie_name(request.headers), proof(brought)
+        answer.set_cookie(name, value, max_age=30 * 86_400, path="/", httponly=True, samesite="strict", secure=secure)
         return answer
 
-    def admits(self, path: str, headers: Mapping[str, str]) -> bool:
-        """Whether a browser that brings no token may ask for this: it has signed in, or is about to."""
-        if path == SIGN_IN or path.startswith("/page/static/"):
-            return True
-        # Whatever their port, other programs of this machine set cookies here: one that breaks the rules does not hide ours.
-        brought = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
-        return hmac.compare_digest(brought.encode(), proof(self._token).encode())
+    async def sign_out(self, request: Asked) -> Response:
+        """``POST /page/sign-out``: the browser forgets."""
+        answer = RedirectResponse("/", 303, _HEADERS)
+        answer.delete_cookie(cookie_name(request.headers), path="/", httponly=True, samesite="strict")
+        return answer
 
-    def asks_to_sign_in(self) -> Response:
-        """What a browser without the token is shown."""
-        return _html(self._parts.sign_in(""), 401)
+    def asks_to_sign_in(self, why: str = "", wait: float = 0.0) -> Response:
+        """What a browser without a token is shown; after too many wrong ones it is told to wait so many seconds."""
+        if not wait:
+            return _html(self._parts.sign_in(why), 401)
+        answer = _html(self._parts.sign_in("Too many wrong tokens came from this address: wait a minute."), 429)
+        answer.headers["retry-after"] = f"{wait:.0f}"
+        return answer
 
-    async def _project(self, said: Mapping[str, str]) -> str:
+    def _note(self, request: Asked, act: str, what: str) -> None:
+        if self._visitors is not None:
+            self._visitors.note(called(_person(request)), act, what)
+
+    async def _project(self, said: Mapping[str, str], person: Person | None) -> str:
         """Whose page is meant.
 
         Raises:
-            StepdownError: the ledger knows no such project.
+            StepdownError: the ledger knows no such project, or it is none of theirs, which is said in the same words.
         """
-        own = self._host.facts().project
+        own = home_of(person, self._host.facts().project)
         project = said.get("project") or own
+        if not sees(person, project):
+            raise LedgerError(f"nothing is recorded of a project {project}")
         if project == clean(own):  # as links and forms have to write it
             return own
         if project != own and not await self._reading.ask(lambda ledger: ledger.units(project, limit=1)):
@@ -238,9 +280,21 @@ class _Unchanging(StaticFiles):
         return answer
 
 
-def proof(token: str) -> str:
-    """What the cookie holds: nobody can make it without the token, nor read the token from it."""
-    return hmac.new(token.strip().encode(), b"stepdown's page", hashlib.sha256).hexdigest()
+def cookie_name(headers: Mapping[str, str]) -> str:
+    """How the cookie of this gateway is called: browsers keep cookies by a machine's name, whatever the port."""
+    port = headers.get("host", "").rpartition(":")[2]
+    return f"{COOKIE}_{port}" if port.isascii() and port.isdigit() else COOKIE
+
+
+def cookie_of(headers: Mapping[str, str]) -> str:
+    """What a browser proves itself with; "" is nothing."""
+    # Whatever their port, other programs of this machine set cookies here: one that breaks the rules does not hide ours.
+    return cookie_parser(headers.get("cookie", "")).get(cookie_name(headers), "")
+
+
+def is_public(path: str) -> bool:
+    """Whether everybody may ask for it: to sign in, one has to see."""
+    return path == SIGN_IN or path.startswith("/page/static/")
 
 
 def is_browser(headers: Mapping[str, str]) -> bool:
@@ -251,6 +305,16 @@ def is_browser(headers: Mapping[str, str]) -> bool:
 def is_page(path: str) -> bool:
     """Whether a path is the page's: the cookie counts there and nowhere else."""
     return path == "/" or path.startswith("/page/")
+
+
+def _person(request: Asked) -> Person | None:
+    found: Person | None = request.scope.get(PERSON)
+    return found
+
+
+def _role(person: Person | None) -> str:
+    """What decides which parts a page has; "" is everything there is without people."""
+    return "" if person is None else role_of(person)
 
 
 def _is_part(request: Asked) -> bool:

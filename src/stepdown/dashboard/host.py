@@ -7,6 +7,7 @@ import msgspec
 
 from stepdown.catalog import Catalog
 from stepdown.decision import Context
+from stepdown.ledger.records import Person
 from stepdown.preferences.schema import Preferences
 from stepdown.units import Tier
 
@@ -189,5 +190,29 @@ class Host(Protocol):
 
         Raises:
             StepdownError: there is no such unit, or it has not finished.
+        """
+        ...
+
+
+class Visitors(Protocol):
+    """Who looks, where tokens are needed for that."""
+
+    async def bearer(self, token: str, address: str) -> Person | float:
+        """Whose token it is; else for how many seconds `address` is to bring no more, 0.0 where it may try another."""
+        ...
+
+    async def still(self, person: Person | None) -> bool:
+        """Whether whoever came in may stay."""
+        ...
+
+    def note(self, who: str, act: str, what: str) -> None:
+        """Have it recorded that an administrator did something."""
+        ...
+
+    async def revoke(self, name: str, who: str) -> None:
+        """Revoke somebody's token.
+
+        Raises:
+            StepdownError: there is nobody of that name, or the ledger takes nothing.
         """
         ...

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from stepdown.dashboard.host import Host
+from stepdown.dashboard.host import Facts, Host
+from stepdown.dashboard.people import read_people
 from stepdown.dashboard.reading import Reading
 from stepdown.dashboard.render import Parts
 from stepdown.dashboard.view import State, Units, read_state, read_units
@@ -49,9 +50,13 @@ class Channel:
         reading: the ledger.
         parts: makes HTML of it.
         closing: set when the process ends.
+        role: whose pages these are: what they may not do is not offered to them; "" may everything, and there are no people.
     """
 
-    def __init__(self, project: str, host: Host, reading: Reading, parts: Parts, closing: asyncio.Event) -> None:
+    def __init__(
+        self, project: str, host: Host, reading: Reading, parts: Parts, closing: asyncio.Event, role: str = ""
+    ) -> None:
+        self._role = role
         self._project = project
         self._host = host
         self._reading = reading
@@ -78,6 +83,11 @@ class Channel:
     def watched(self) -> bool:
         """Whether a page is open."""
         return self._followers > 0
+
+    @property
+    def projects(self) -> Sequence[str]:
+        """All there are, as they were read last; those of others among them."""
+        return () if self._state is None else self._state.projects
 
     def poke(self) -> None:
         """Something was said on a page: look at everything now."""
@@ -134,7 +144,7 @@ class Channel:
         async with self._one_at_a_time:
             at_once, self._at_once = self._at_once, False
             host = self._host
-            told = (host.facts(), host.doing(self._project), host.requests(self._project), host.health())
+            told = (self._facts(), host.doing(self._project), host.requests(self._project), host.health())
             (preferences, catalog), context = host.world(), host.context(self._project)
 
             def make(ledger: Ledger) -> dict[str, str]:
@@ -147,9 +157,11 @@ class Channel:
                     self._state = read_state(ledger, preferences, catalog, self._project, now, context)
                     self._state_read, self._state_stamp, self._context = now, stamp, context
                     made |= self._make.state(self._state)
+                    if self._role == "admin":
+                        made |= self._make.people(read_people(ledger, now))
                 if self._units is None or at_once or stamp != self._units_stamp:
                     self._units, self._units_stamp = read_units(ledger, self._project), stamp
-                    made |= self._make.units(self._units)
+                    made |= self._make.units(self._units, rateable=self._role != "viewer")
                 if told != self._told or read_again:
                     made |= self._make.moving(*told, self._state)
                     self._told = told
@@ -161,6 +173,11 @@ class Channel:
             except StepdownError as problem:
                 self._publish({"trouble": self._make.trouble(str(problem))})
                 self._told, self._at_once = None, True  # what was read was not shown, and a ledger opened anew counts anew
+
+    def _facts(self) -> Facts:
+        """What the process is, with what this role may switch."""
+        facts = self._host.facts()
+        return facts if self._role in {"", "admin"} else msgspec.structs.replace(facts, modes={}, pins=False)
 
     def _publish(self, made: Mapping[str, str]) -> None:
         before = self._count
@@ -183,19 +200,19 @@ class Channels:
     """The projects that are looked at.
 
     Args:
-        make: a channel for a project.
+        make: a channel for a project and a role.
     """
 
-    def __init__(self, make: Callable[[str], Channel]) -> None:
+    def __init__(self, make: Callable[[str, str], Channel]) -> None:
         self._make = make
-        self._channels: dict[str, Channel] = {}
+        self._channels: dict[tuple[str, str], Channel] = {}
 
-    def of(self, project: str) -> Channel:
-        """The project's; those that nobody looks at are let go of."""
-        found = self._channels.get(project)
+    def of(self, project: str, role: str = "") -> Channel:
+        """The project's, as that role sees it; those that nobody looks at are let go of."""
+        found = self._channels.get((project, role))
         if found is None:
             self._channels = {name: one for name, one in self._channels.items() if one.watched}
-            found = self._channels[project] = self._make(project)
+            found = self._channels[project, role] = self._make(project, role)
         return found
 
     def poke(self) -> bool:

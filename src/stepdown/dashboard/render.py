@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stepdown.catalog.names import without_date
 from stepdown.dashboard.host import Doing, Facts, Health, Request
+from stepdown.dashboard.people import Team
 from stepdown.dashboard.view import State, Units
+from stepdown.ledger.records import Person
 from stepdown.ledger.rules import clean
 from stepdown.report import pages
 from stepdown.report.story import Story, change, cost_line, ended, plan_says, used
@@ -41,9 +43,19 @@ class Parts:
         """The style sheet."""
         return self._made("page.css")
 
-    def page(self, facts: Facts, project: str, parts: Mapping[str, str]) -> str:
-        """The whole page."""
-        return self._made("page.html", facts=facts, project=clean(project), parts=parts)
+    def page(
+        self,
+        facts: Facts,
+        project: str,
+        parts: Mapping[str, str],
+        *,
+        person: Person | None = None,
+        projects: Sequence[str] = (),
+    ) -> str:
+        """The whole page. `person` looks at it, None where nobody signs in; `projects` are those to choose from."""
+        own = clean(project)
+        projects = list(dict.fromkeys([own, *projects]))
+        return self._made("page.html", facts=facts, project=own, parts=parts, person=person, projects=projects)
 
     def moving(
         self, facts: Facts, doing: Sequence[Doing], requests: Sequence[Request], health: Sequence[Health], state: State
@@ -57,9 +69,13 @@ class Parts:
             "models": self._made("models.html", health=health, state=state),
         }
 
-    def units(self, units: Units) -> dict[str, str]:
+    def units(self, units: Units, *, rateable: bool = True) -> dict[str, str]:
         """The newest units."""
-        return {"units": self._made("units.html", units=units)}
+        return {"units": self._made("units.html", units=units, rateable=rateable)}
+
+    def people(self, team: Team) -> dict[str, str]:
+        """Who has a token, and what administrators did."""
+        return {"people": self._made("people.html", team=team)}
 
     def state(self, state: State) -> dict[str, str]:
         """What changes more slowly."""

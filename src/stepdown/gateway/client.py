@@ -8,6 +8,8 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from stepdown.gateway.wire import Unreadable
+from stepdown.ledger.records import Person
+from stepdown.team.roles import PERSON
 
 LARGEST_BODY: Final = 64 * 1024 * 1024
 """Bytes of one request; the Messages API takes 32 MB, and a larger one is somebody's mistake."""
@@ -24,6 +26,7 @@ class Client:
         headers: in their order, names in lower case.
         named: the same by name.
         query: what follows the question mark.
+        person: whose token it brought; None where no tokens are needed.
         body: what it sent, once `read`; b"" again when nobody needs it any more.
     """
 
@@ -31,6 +34,7 @@ class Client:
         self.headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
         self.named = dict(self.headers)
         self.query: str = scope.get("query_string", b"").decode("latin-1")
+        self.person: Person | None = scope.get(PERSON)
         self.body = b""
         self._receive = receive
         self._send = send

@@ -14,12 +14,15 @@ from stepdown.errors import LedgerError, StepdownError, UsageError
 from stepdown.gateway.books import Books
 from stepdown.gateway.client import Gone, read_body
 from stepdown.gateway.desk import Desk, Pinned
+from stepdown.gateway.people import People
 from stepdown.gateway.protocols import WIRES
 from stepdown.gateway.recorder import Recorder
 from stepdown.gateway.wire import Unreadable
 from stepdown.ledger.port import Ledger
+from stepdown.ledger.records import Person
 from stepdown.rating import rate
-from stepdown.recorded import attempts_at
+from stepdown.recorded import attempts_at, unknown_project
+from stepdown.team.roles import PERSON, called, home_of, sees
 
 _Said = TypeVar("_Said")
 
@@ -35,20 +38,29 @@ class Control:
         books: the lines.
         recorder: reads and writes the ledger in its own thread.
         facts: what `status` says besides: version, address, since when.
+        people: whose tokens there are; what administrators do is recorded there.
+
+    Attributes:
+        leaving: set as soon as we are told to stop: requests are still taken, but nobody ought to send any more.
+        closing: set when no more requests are taken, so that what would go on for ever ends.
     """
 
-    def __init__(self, desk: Desk, books: Books, recorder: Recorder, facts: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, desk: Desk, books: Books, recorder: Recorder, facts: Callable[[], dict[str, Any]], people: People
+    ) -> None:
         self._desk = desk
         self._books = books
         self._recorder = recorder
         self._facts = facts
+        self._people = people
+        self.leaving = asyncio.Event()
         self.closing = asyncio.Event()
 
     def routes(self) -> Sequence[BaseRoute]:
         """Where they are."""
         return [
-            Route("/healthz", self.health),
-            Route("/readyz", self.health),
+            Route("/healthz", self.healthz),
+            Route("/readyz", self.readyz),
             Route("/v1/stepdown/status", self.status),
             Route("/v1/stepdown/route", self.route, methods=["POST"]),
             Route("/v1/stepdown/rate", self.rate, methods=["POST"]),
@@ -57,24 +69,35 @@ class Control:
             Route("/v1/stepdown/events", self.events),
         ]
 
-    async def health(self, _: Request) -> Response:
-        """``GET /healthz``: that we are stepdown's gateway, and up."""
-        return self._presence(self._facts())
+    async def healthz(self, _: Request) -> Response:
+        """``GET /healthz``: that we are stepdown's gateway, and alive, also while we are about to end."""
+        return self._alive(self._facts())
 
-    def presence(self, *, brief: bool) -> Response:
+    async def readyz(self, _: Request) -> Response:
+        """``GET /readyz``: whether to send requests here, with what the ledger's trouble is, which is no reason not to."""
+        return self._ready(self._facts(), self._recorder.trouble)
+
+    def presence(self, path: str, *, brief: bool) -> Response:
         """The same for somebody who may not come in: not whose requests are counted here, and in brief nothing at all."""
-        return self._presence({} if brief else {key: value for key, value in self._facts().items() if key != "project"})
+        facts = {} if brief else {key: value for key, value in self._facts().items() if key != "project"}
+        if path == "/healthz":
+            return self._alive(facts)
+        return self._ready(facts, "it takes nothing" if self._recorder.trouble else "")  # a trouble's words may name a server
 
-    def _presence(self, facts: Mapping[str, Any]) -> Response:
-        closing = self.closing.is_set()
-        return _json({"ok": not closing, "service": "stepdown", **facts}, 503 if closing else 200)
+    def _alive(self, facts: Mapping[str, Any]) -> Response:
+        return _json({"ok": True, "service": "stepdown", **facts})
 
-    async def status(self, _: Request) -> Response:
-        """``GET /v1/stepdown/status``: mode, pin and budgets, now."""
+    def _ready(self, facts: Mapping[str, Any], trouble: str) -> Response:
+        ready = not (self.leaving.is_set() or self.closing.is_set())
+        return _json({"ok": ready, "service": "stepdown", "ledger": trouble, **facts}, 200 if ready else 503)
+
+    async def status(self, request: Request) -> Response:
+        """``GET /v1/stepdown/status``: mode, pin and budgets, now; of a person's own project where they have one."""
+        project = home_of(_person(request), self._desk.project)
         pin = self._desk.pin
-        meters = [msgspec.to_builtins(meter) for meter in self._books.context(self._desk.project).meters]
+        meters = [msgspec.to_builtins(meter) for meter in self._books.context(project).meters]
         pinned = None if pin is None else {"pin": pin.pin, "until": pin.until}
-        return _json({**self._facts(), "mode": self._desk.mode, "pin": pinned, "project": self._desk.project, "meters": meters})
+        return _json({**self._facts(), "mode": self._desk.mode, "pin": pinned, "project": project, "meters": meters})
 
     async def route(self, request: Request) -> Response:
         """``POST /v1/stepdown/route``: what would become of this request; its protocol is ``?protocol=``, or its shape's."""
@@ -111,23 +134,28 @@ class Control:
         With ``"session"`` instead of a unit: the newest unit of that session of an agent's, in whatever project.
         """
         try:
-            said = self._meant(_read(await _body(request), _Rated, "word (over, under or ok) and unit, or session,"))
-            lines = await self.judge(said.word, said.unit, said.project or self._desk.project)
+            person = _person(request)
+            read = _read(await _body(request), _Rated, "word (over, under or ok) and unit, or session,")
+            said = self._meant(read, person)
+            project = said.project or home_of(person, self._desk.project)
+            if not sees(person, project):
+                raise UsageError(unknown_project(project))
+            lines = await self.judge(said.word, said.unit, project)
         except LedgerError as problem:
             return _failed(503, str(problem))
         except StepdownError as problem:
             return _failed(400, str(problem))
         return _json({"said": lines})
 
-    def _meant(self, said: "_Rated") -> "_Rated":
-        """The same with a unit.
+    def _meant(self, said: "_Rated", person: Person | None) -> "_Rated":
+        """The same with a unit, of a session in a project that `person` may see.
 
         Raises:
             UsageError: the session has none yet.
             Unreadable: neither is said.
         """
         if said.session:
-            found = self._desk.conversations.newest(said.session)
+            found = self._desk.conversations.newest(said.session, lambda project: sees(person, project))
             if found is None or not found[1].type:
                 raise UsageError("nothing of this session has passed the gateway yet: there is no unit to rate")
             project, talk = found
@@ -158,12 +186,16 @@ class Control:
         except Unreadable as problem:
             return _failed(problem.status, str(problem))
         why = self._desk.switch(wanted)
-        return _failed(400, why) if why else _json({"mode": self._desk.mode})
+        if why:
+            return _failed(400, why)
+        self._note(request, "mode", wanted)
+        return _json({"mode": self._desk.mode})
 
     async def pin(self, request: Request) -> Response:
         """``POST /v1/stepdown/pin`` with ``{"pin": "opus", "seconds": 3600}``; ``DELETE`` lets go."""
         if request.method == "DELETE":
             self._desk.set_pin(None)
+            self._note(request, "pin released", "")
             return _json({"pin": None})
         try:
             said = _read(await _body(request), _Pinned, "pin, and seconds of more than 0,")
@@ -174,13 +206,19 @@ class Control:
             return _failed(400, why)
         pinned = Pinned(self._desk.meant(said.pin), time.time() + said.seconds)
         self._desk.set_pin(pinned)
+        self._note(request, "pin set", f"{pinned.pin} for {said.seconds / 3600:g} h")
         return _json({"pin": pinned.pin, "until": pinned.until})
 
-    async def events(self, _: Request) -> Response:
-        """``GET /v1/stepdown/events``: a server-sent event for each request that has passed, from now on."""
-        return StreamingResponse(self._lines(), media_type="text/event-stream", headers={"cache-control": "no-cache"})
+    def _note(self, request: Request, act: str, what: str) -> None:
+        self._people.note(called(_person(request)), act, what)
 
-    async def _lines(self) -> AsyncIterator[bytes]:
+    async def events(self, request: Request) -> Response:
+        """``GET /v1/stepdown/events``: a server-sent event for each request of their projects that has passed, from now on."""
+        return StreamingResponse(
+            self._lines(_person(request)), media_type="text/event-stream", headers={"cache-control": "no-cache"}
+        )
+
+    async def _lines(self, person: Person | None) -> AsyncIterator[bytes]:
         queue = self._books.follow()
         closing = asyncio.ensure_future(self.closing.wait())
         line = asyncio.ensure_future(queue.get())
@@ -188,7 +226,11 @@ class Control:
             yield b": stepdown\n\n"
             while not closing.done():
                 await asyncio.wait({line, closing}, timeout=_QUIET, return_when=asyncio.FIRST_COMPLETED)
-                if line.done():
+                if not await self._people.still(person):
+                    return
+                if line.done() and not sees(person, line.result().project):
+                    line = asyncio.ensure_future(queue.get())
+                elif line.done():
                     yield b"data: " + msgspec.json.encode(line.result()) + b"\n\n"
                     line = asyncio.ensure_future(queue.get())
                 else:
@@ -213,6 +255,11 @@ class _Mode(msgspec.Struct):
 class _Pinned(msgspec.Struct):
     pin: str
     seconds: Annotated[float, msgspec.Meta(gt=0)] = 3600.0
+
+
+def _person(request: Request) -> Person | None:
+    found: Person | None = request.scope.get(PERSON)
+    return found
 
 
 async def _body(request: Request) -> bytes:

@@ -5,7 +5,7 @@ request is taken as the conversation's first, which costs a cache and nothing el
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -226,9 +226,10 @@ class Conversations:
             self._known.move_to_end(key)
         return found
 
-    def newest(self, name: str) -> tuple[str, Conversation] | None:
-        """Of the conversations with this name, in whatever project, the one that spoke last, and its project; None of none."""
-        return next(((project, talk) for (project, known), talk in reversed(self._known.items()) if known == name), None)
+    def newest(self, name: str, seen: Callable[[str], bool] = lambda _: True) -> tuple[str, Conversation] | None:
+        """Of the conversations with this name, in whatever project is `seen`, the one that spoke last, and its project."""
+        there_are = ((project, talk) for (project, known), talk in reversed(self._known.items()) if known == name)
+        return next((one for one in there_are if seen(one[0])), None)
 
     def __len__(self) -> int:
         return len(self._known)

@@ -14,8 +14,8 @@ from stepdown.ledger.open import home
 TOKEN: Final = "STEPDOWN_GATEWAY_TOKEN"  # noqa: S105  (the name of a variable)
 """The variable with what every request to a gateway has to bring, where one is needed. Never an argument: those can be seen."""
 
-_HEALTH: Final = "/healthz"
-"""Asked before it is known who is there, so without the token."""
+_HEALTH: Final = "/readyz"
+"""Asked before it is known who is there, so without the token. One that is about to end says no."""
 
 _LARGEST: Final = 1024 * 1024
 """Bytes of an answer; a stranger may say more."""

@@ -1,9 +1,13 @@
 """Who may talk to the gateway at all: Host and Origin are checked, and beyond loopback a token is needed (SPEC section 12)."""
 
-import hmac
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
+
+from stepdown.ledger.records import Person
+from stepdown.team.keyring import Keyring
+from stepdown.team.tokens import PREFIX
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 """Names of this machine."""
@@ -15,13 +19,27 @@ class Guard:
     Args:
         hosts: names besides this machine's own by which the gateway may be called.
         token: what every request has to bring; "" is nothing. It may come as ``x-stepdown-token`` or as the client's key.
+        ring: what opens the gateway besides; its own token alone if not given.
+        clock: seconds since the epoch.
 
-    Header values are bytes read as Latin-1, which is what the token is compared as.
+    Attributes:
+        ring: what opens the gateway.
+
+    Header values are bytes read as Latin-1, which is what a token is compared as.
     """
 
-    def __init__(self, hosts: frozenset[str] = frozenset(), token: str = "") -> None:
+    def __init__(
+        self,
+        hosts: frozenset[str] = frozenset(),
+        token: str = "",
+        *,
+        ring: Keyring | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._hosts = {_name(name.lower()) for name in LOOPBACK | hosts}
         self._token = token.strip().encode()
+        self._clock = clock
+        self.ring = Keyring(token) if ring is None else ring
 
     def refusal(self, headers: Mapping[str, str]) -> tuple[int, str] | None:
         """The status and a line, or None where the request may pass; header names are in lower case.
@@ -37,20 +55,31 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and _netloc(origin) != host:
             return 403, f"requests from the page {origin} are not taken"
-        if self._token and not self._brings_token(headers):
+        if self.ring.closed and self.person(headers) is None:
             return 401, "this gateway needs its token, as x-stepdown-token or as the API key"
         return None
 
-    def _brings_token(self, headers: Mapping[str, str]) -> bool:
-        brought = (headers.get("x-stepdown-token", ""), headers.get("x-api-key", ""), headers.get("authorization", ""))
-        return any(hmac.compare_digest(_bare(word).encode("latin-1"), self._token) for word in brought if word)
+    def person(self, headers: Mapping[str, str]) -> Person | None:
+        """Whose token a request brings; None where that is nobody's."""
+        now = self._clock()
+        return next(filter(None, (self.ring.bearer(word.encode("latin-1"), now) for word in brought(headers))), None)
 
     def strip(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The headers without our token, which is no provider's business; the same list where it is not among them."""
-        if not self._token:
-            return headers
-        kept = [(name, value) for name, value in headers if _bare(value).encode("latin-1") != self._token]
+        """The headers without our tokens, which are no provider's business; the same list where none is among them."""
+        kept = [(name, value) for name, value in headers if not self._is_ours(_bare(value))]
         return headers if len(kept) == len(headers) else kept
+
+    def _is_ours(self, word: str) -> bool:
+        """A person's token is ours also where it opens nothing any more."""
+        return word.startswith(PREFIX) or (bool(self._token) and word.encode("latin-1") == self._token)
+
+
+def brought(headers: Mapping[str, str]) -> Iterator[str]:
+    """What may be a token among the headers."""
+    for name in ("x-stepdown-token", "x-api-key", "authorization"):
+        word = _bare(headers.get(name, ""))
+        if word:
+            yield word
 
 
 def _bare(value: str) -> str:

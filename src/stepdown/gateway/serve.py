@@ -5,6 +5,7 @@ import contextlib
 import errno
 import logging
 import os
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -25,9 +26,12 @@ from stepdown.gateway.books import Books, Line
 from stepdown.gateway.control import Control
 from stepdown.gateway.conversations import Conversations
 from stepdown.gateway.desk import Desk
+from stepdown.gateway.door import Door
 from stepdown.gateway.found import Found, find, forget, remember
 from stepdown.gateway.guard import LOOPBACK, Guard
 from stepdown.gateway.page import GatewayHost, Passing
+from stepdown.gateway.people import People, anybody
+from stepdown.gateway.purse import Purse
 from stepdown.gateway.recorder import Recorder
 from stepdown.gateway.resting import Resting
 from stepdown.gateway.server import Server
@@ -36,6 +40,7 @@ from stepdown.gateway.world import World
 from stepdown.ledger import Ledger, open_ledger
 from stepdown.preferences import Preferences
 from stepdown.preferences.load import places
+from stepdown.team.keyring import Keyring
 from stepdown.telemetry.page import metrics_route
 from stepdown.upstream.http import HttpUpstream
 from stepdown.upstream.port import Timeouts
@@ -52,6 +57,13 @@ _HERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (read, not l
 """Where this machine reaches what listens on all of its addresses."""
 
 
+_OPEN: Final = (
+    "{host} can be reached by others: set a token in STEPDOWN_GATEWAY_TOKEN, make one with `stepdown token create`, "
+    "or use 127.0.0.1"
+)
+"""Why a gateway that nobody could use, or everybody, is not started."""
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How a gateway is started.
 
@@ -63,7 +75,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         mode: what to start in; "" is what the preferences say.
         token: what every request has to bring; "" is nothing.
         host_names: further names by which it may be called.
-        drain: seconds that streams may take to end when it is told to stop.
+        linger: seconds for which requests are taken after it was told to stop, while ``/readyz`` says no.
+        drain: seconds that streams may take to end after that.
         idle: seconds without a request after which it ends by itself; 0 is never.
     """
 
@@ -74,6 +87,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = ""
     token: str = ""
     host_names: frozenset[str] = frozenset()
+    linger: float = 0.0
     drain: float = 30.0
     idle: float = 0.0
 
@@ -123,8 +137,8 @@ async def serve(
     Raises:
         GatewayError: it cannot listen there, or would be open to others without a token.
     """
-    if options.host not in LOOPBACK and not options.token:
-        raise GatewayError(f"{options.host} can be reached by others: set a token in STEPDOWN_GATEWAY_TOKEN, or use 127.0.0.1")
+    if options.host not in LOOPBACK and not options.token and not anybody():
+        raise GatewayError(_OPEN.format(host=options.host))
     seen = stamps(places(Path(options.project)))  # before they are read: what is written from now on is news
     preferences = options.load()
     taken = listen(options.host, options.port)
@@ -134,13 +148,16 @@ async def serve(
         pid=os.getpid(),
         started=time.time(),
         project=options.project,
-        closed=bool(options.token),
     )
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(taken.close)
         recorder = Recorder(open_ledger, preferences=preferences, project=options.project)
         await recorder.start()
         stack.push_async_callback(recorder.close)
+        ring = Keyring(options.token, always=options.host not in LOOPBACK)
+        people = People(ring, recorder)
+        await people.start()
+        found = msgspec.structs.replace(found, closed=ring.closed)
         world = World.of(preferences, environ)
         observer = telemetry.observer(
             telemetry.View(
@@ -152,7 +169,11 @@ async def serve(
         )
         status, resting = StatusFiles(recorder, found), Resting()
         lately = Passing(resting)
-        books = Books(recorder, preferences.policy, observers=(status.passed, lately.passed, *filter(None, (observer,))))
+        purse = Purse(recorder, lambda: desk.world, f"{found.port}-{secrets.token_hex(8)}", time.time)
+        told = (status.passed, lately.passed, *((observer,) if observer is not None else ()))
+        books = Books(recorder, preferences.policy, observers=told, purse=purse)
+        stack.callback(purse.close)
+        stack.callback(asyncio.ensure_future(purse.tend()).cancel)
         known = Conversations((one.project, one.id, one.state) for one in recorder.remembered())
         desk = Desk(world, books, project=options.project, environ=environ, conversations=known)
         if options.mode and (problem := desk.switch(options.mode)):
@@ -162,14 +183,15 @@ async def serve(
             stack.push_async_callback(asyncio.to_thread, observer.close)
         upstream = HttpUpstream()
         stack.push_async_callback(upstream.close)
-        control = Control(desk, books, recorder, lambda: _facts(found, desk))
-        guard = Guard(options.host_names | {options.host} - set(_HERE), options.token)
+        control = Control(desk, books, recorder, lambda: _facts(found, desk, ring), people)
+        guard = Guard(options.host_names | {options.host} - set(_HERE), options.token, ring=ring)
         host = GatewayHost(found, desk, books, recorder, control, lately)
-        page = Dashboard(host, open_ledger, control.closing, options.token)
+        page = Dashboard(host, open_ledger, control.closing, people)
         stack.push_async_callback(page.close)
         stack.callback(asyncio.get_running_loop().call_later(_SETTLED, page.warm).cancel)
         more = [metrics_route(observer)]
-        application = Gateway(desk, upstream, books, control, guard, Timeouts(), more=more, page=page, resting=resting)
+        door = Door(guard, people, page)
+        application = Gateway(desk, upstream, books, control, door, Timeouts(), more=more, page=page, resting=resting)
         config = uvicorn.Config(
             application,
             log_config=None,
@@ -181,7 +203,8 @@ async def serve(
             timeout_graceful_shutdown=round(options.drain),
             timeout_keep_alive=75,
         )
-        server = Server(config, control.closing, lambda: _announce(found, desk, ready), stopping)
+        here = partial(_announce, found, desk, ready)
+        server = Server(config, control.closing, here, stopping, leaving=control.leaving, linger=options.linger)
         stack.callback(forget, found)
         stack.callback(asyncio.ensure_future(_reload(options, desk, books, recorder, environ, seen=seen)).cancel)
         stack.callback(asyncio.ensure_future(_alert(options.project, books, recorder)).cancel)
@@ -203,8 +226,9 @@ async def _tell(lines: "asyncio.Queue[Line]", passing: Callable[[Line], None]) -
         passing(await lines.get())
 
 
-def _facts(found: Found, desk: Desk) -> dict[str, Any]:
-    return {"version": version("stepdown"), "mode": desk.mode, **msgspec.to_builtins(found)}
+def _facts(found: Found, desk: Desk, ring: Keyring) -> dict[str, Any]:
+    now = msgspec.structs.replace(found, closed=ring.closed)  # the first token may have been made since
+    return {"version": version("stepdown"), "mode": desk.mode, **msgspec.to_builtins(now)}
 
 
 async def _reload(

@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final
@@ -23,8 +24,14 @@ _SAID_OTHERWISE: Final = (
 )
 """What uvicorn would log and nobody has to act on."""
 
+_LOOK: Final = 0.05
+"""Seconds between two looks whether it was told to stop once more."""
+
 _LAST: Final = 2.0
 """Seconds that requests which are cut get to note what they used."""
+
+
+_log: Final = logging.getLogger("stepdown.gateway")
 
 
 class Server(uvicorn.Server):
@@ -34,7 +41,9 @@ class Server(uvicorn.Server):
         config: uvicorn's.
         closing: set when it stops, so that what would go on for ever ends.
         ready: called once it listens.
-        stopping: called when it was told to stop, with the number of requests that are still under way.
+        stopping: called when it stops listening, with the number of requests that are still under way.
+        leaving: set as soon as it was told to stop.
+        linger: seconds for which it takes requests all the same, so that whoever sends them can find out.
     """
 
     def __init__(
@@ -43,8 +52,13 @@ class Server(uvicorn.Server):
         closing: asyncio.Event,
         ready: Callable[[], None],
         stopping: Callable[[int], None] = lambda _: None,
+        *,
+        leaving: asyncio.Event | None = None,
+        linger: float = 0.0,
     ) -> None:
         super().__init__(config)
+        self._leaving = asyncio.Event() if leaving is None else leaving
+        self._linger = linger
         self._closing = closing
         self._ready = ready
         self._stopping = stopping
@@ -58,7 +72,9 @@ class Server(uvicorn.Server):
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, let requests end, cut those that take too long."""
+        """Say so, stop listening after a while, let requests end, cut those that take too long."""
+        self._leaving.set()
+        await self._take_leave()
         self._closing.set()
         await asyncio.sleep(0.02)  # followers see it, and are not counted
         self._stopping(len(self.server_state.tasks))
@@ -69,6 +85,14 @@ class Server(uvicorn.Server):
             task.cancel()
         if left:  # what they used is noted at their end, and there has to be somebody to note it
             await asyncio.wait(left, timeout=_LAST)
+
+    async def _take_leave(self) -> None:
+        """Listen on for as long as it lingers, or until it is told to stop for the second time."""
+        if self._linger and not self.force_exit:
+            _log.warning("told to stop: requests are taken for another %g s; ctrl-C again does not wait", self._linger)
+        until = time.monotonic() + self._linger
+        while not self.force_exit and time.monotonic() < until:  # noqa: ASYNC110  (a signal's handler sets it)
+            await asyncio.sleep(_LOOK)
 
     @property
     def is_quiet(self) -> bool:
