@@ -41,7 +41,7 @@ asyncio.run(main(sys.argv[1], pathlib.Path(sys.argv[2])))
 
 
 @pytest.mark.parametrize("after", [0.4, 0.75, 1.1])
-async def test_a_gateway_that_is_killed_loses_a_quarter_of_a_second_at_most(file: Path, after: float) -> None:
+async def test_a_gateway_that_is_killed_loses_nothing_that_was_used(file: Path, after: float) -> None:
     gateway = program(KILLED, file)
     assert gateway.stdout is not None
     gateway.stdout.readline()
@@ -64,7 +64,10 @@ async def test_a_gateway_that_is_killed_loses_a_quarter_of_a_second_at_most(file
     async with recording(file) as recorder:
         assert sorted(int(one.state) for one in recorder.remembered()) == sorted(states)
     found = records(file)
-    assert total(found) == (Tokens(input=written), written)
+    # What the ledger was not told is in the notes, down to the request that was being said when it was killed.
+    requests = total(found)[1]
+    assert last <= requests <= last + 3
+    assert total(found)[0] == Tokens(input=requests)
     assert {record.outcome.failure for record in found if record.outcome is not None and record.outcome.tokens} == {None}
 
 

@@ -1,7 +1,7 @@
 """What passes through the gateway, written down: requests are added up in memory, one thread writes, the others never wait.
 
-An attempt is a unit on a model. Every quarter of a second what changed is written in one transaction; a killed process loses
-what it was told since. The same thread reads: it keeps what routing is told of each project up to date, and answers
+An attempt is a unit on a model. Every quarter of a second what changed is written in one transaction; what a killed process was
+told since is found in its notes. The same thread reads: it keeps what routing is told of each project up to date, and answers
 questions. Nothing of a prompt, an answer or a credential comes here.
 """
 
@@ -23,6 +23,7 @@ from stepdown.errors import LedgerError, StepdownError
 from stepdown.gateway.entry import End, Entry, Place, acceptable, one_request
 from stepdown.gateway.journal import Journal
 from stepdown.gateway.left_behind import name_of_run
+from stepdown.gateway.notes import Notes
 from stepdown.gateway.published import Published
 from stepdown.gateway.rounds import Job, Round, Word
 from stepdown.gateway.writer import Name, Writer, keep_newest, log
@@ -35,6 +36,9 @@ from stepdown.units import Tokens
 
 JOURNAL: Final = "gateway-journal.jsonl"
 """In the directory STEPDOWN_HOME: what the ledger would not take."""
+
+NOTES: Final = "gateway-notes"
+"""The directory beside it: what the ledger does not have yet."""
 
 OPEN: Final = 5_000
 """Units at work at once; of more, the one that was silent longest is ended, and begins anew when it comes back."""
@@ -81,7 +85,9 @@ class Recorder:
         self._published = Published(preferences, clock, idle)
         if project:
             self._published.add(project)
-        self._writer = Writer(open_ledger, Journal(journal or home() / JOURNAL), clock)
+        journal = journal or home() / JOURNAL
+        self._notes = Notes(journal.with_name(NOTES), self._name)
+        self._writer = Writer(open_ledger, Journal(journal), self._notes, clock)
         self._untold: deque[Word] = deque(maxlen=_TOLD)  # of the thread alone, as the writer is
         # Guards everything below, which both threads change; never held while anything is written or read.
         self._changed = threading.Condition()
@@ -164,6 +170,7 @@ class Recorder:
                 said = one_request(None, None, None, requests, failure)
                 total = entry.used + said
             entry.used, entry.touched, entry.at = total, time.monotonic(), self._now()
+            self._notes.note(entry)
             self._open.move_to_end(key)
             self._mark(entry)
             project = self._published.find(entry.place.attempt.project)
@@ -327,6 +334,8 @@ class Recorder:
         attempt = entry.place.attempt
         entry.end = End(at=max(entry.at, attempt.started), failure=failure, message=message)
         self._past[key] = attempt
+        if failure:
+            self._notes.note(entry)
         if len(self._past) > _PAST:
             self._past.popitem(last=False)
         self._mark(entry)
@@ -371,6 +380,7 @@ class Recorder:
             at_once=self._at_once or self._closing,
             last=self._closing,
         )
+        self._notes.turn()
         self._dirty, self._talks, self._told, self._jobs = {}, {}, [], []
         self._since, self._at_once, self._woken = None, False, False
         return taken
@@ -397,6 +407,7 @@ class Recorder:
         self._untold.extend(taken.told)
         has_changed = bool(taken.changed or taken.jobs)  # a question may change what it asks
         if self._writer.write(taken.changed, taken.talks, woken=taken.woken, at_once=taken.at_once):
+            self._notes.written()
             for project, spent in taken.spent:
                 project.written = spent
             has_changed |= self._say()

@@ -12,6 +12,7 @@ from stepdown.errors import LedgerError
 from stepdown.gateway.entry import Entry, put
 from stepdown.gateway.journal import Journal
 from stepdown.gateway.left_behind import settle_left_behind
+from stepdown.gateway.notes import Notes
 from stepdown.ledger.port import Ledger
 from stepdown.ledger.records import Conversation
 from stepdown.ledger.rules import CONVERSATION_SECONDS
@@ -52,6 +53,7 @@ class Writer:
     Args:
         open_ledger: opens it; called again after every trouble.
         journal: takes what would be too much for the memory, and what is left at the end.
+        notes: this gateway's own; beside them are those that others left behind.
         clock: seconds since the epoch.
 
     Attributes:
@@ -62,7 +64,7 @@ class Writer:
         retry_at: before this moment of the monotonic clock `write` does not try again.
     """
 
-    def __init__(self, open_ledger: Callable[[], Ledger], journal: Journal, clock: Callable[[], float]) -> None:
+    def __init__(self, open_ledger: Callable[[], Ledger], journal: Journal, notes: Notes, clock: Callable[[], float]) -> None:
         self.waiting: dict[Entry, None] = {}
         self.remembered: Sequence[Conversation] = ()
         self.trouble = ""
@@ -70,6 +72,7 @@ class Writer:
         self.retry_at = 0.0
         self._open_ledger = open_ledger
         self._journal = journal
+        self._notes = notes
         self._clock = clock
         self._ledger: Ledger | None = None
         self._talks: dict[Name, Conversation] = {}
@@ -152,10 +155,12 @@ class Writer:
     def close(self) -> None:
         """Let go of the ledger; what it did not take is kept in the journal until the next start."""
         entries = list(self.waiting)
+        is_kept = True
         if entries:
             try:
                 self._journal.append(entries)
             except OSError as error:
+                is_kept = False
                 log.error("what %s used is lost: %s; %s", _units(len(entries)), self.trouble, self._no_journal(error))  # noqa: TRY400 - the line says it all
             else:
                 where = self._journal.path
@@ -164,6 +169,7 @@ class Writer:
         if self._talks:
             log.warning("what is known of %s is lost", _counted(len(self._talks), "conversation"))
             self._talks.clear()
+        self._notes.close(keep=not is_kept)
         self._let_go()
 
     def _opened(self) -> Ledger:
@@ -199,6 +205,13 @@ class Writer:
             log.warning("what %s used was kept in %s: it is in the ledger now", _units(kept), self._journal.path)
         if broken:
             log.warning("%s of %s could not be read: lost", _counted(broken, "line"), self._journal.path)
+        try:
+            left = self._notes.left_behind(lambda entries: self._put_all(ledger, entries))
+        except OSError as error:
+            self.warn(f"what a gateway that died has noted cannot be read: {error}")
+            return
+        if left:
+            log.warning("a gateway died: what %s used is in the ledger, as it was noted", _units(left))
 
     def _put_all(
         self,
