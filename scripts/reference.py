@@ -52,6 +52,22 @@ The strongest first. Of the two spellings of a GSD file the first that exists co
   the keys below but is not is warned about at the top level, and is an error inside a section.
 - A file may have 1 MB, is UTF-8 (with or without a byte order mark), sets no key twice, and uses no YAML tags.
 
+## What a project's file may not decide alone
+
+A repository brings its preferences along, and whoever wrote them may not be you. These count once you have agreed to them: when
+`run`, `serve` or `exec` asks in a terminal, or with `--trust` (`STEPDOWN_TRUST=yes`; for `run` also `--yes`). Without either,
+one line names what is asked for, with exit code 2, and nothing runs. A value that changes is asked about again. What your own
+files say is never asked about.
+
+- `providers.*.base_url` that leads neither to this machine nor to the provider's own address: your key would go there.
+- `providers.*.api_key_env` other than the provider's own variables, unless it stays on this machine: its value would be sent.
+- `agents.*.command`, `agents.*.args`, and a `permission_mode` that reaches beyond the project (`bypassPermissions`, `auto`,
+  `danger-full-access`), of the agent that `run` starts.
+- `trust_plan_commands`: the commands of a plan run with your word alone.
+
+What you have agreed to is in `~/.stepdown/agreed`, a file each; remove one to be asked again. It is not in the ledger, which a
+team may share.
+
 What is wrong is reported with file, line and key, all of it at once, exit code 2, and nothing runs.
 `stepdown preferences` shows every effective value and the line it came from.
 """

@@ -15,7 +15,7 @@ from gateway_house import PROVIDERS, ROUTED, UNIT, messages, until
 
 from stepdown.decision import Context, Meter
 from stepdown.errors import GatewayError
-from stepdown.gateway.alerts import Alerts
+from stepdown.alerts import Alerts
 from stepdown.gateway.found import Found, ask, find, running
 from stepdown.gateway.serve import Options, listen, serve, stamps
 from stepdown.ledger.memory import MemoryLedger

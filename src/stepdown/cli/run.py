@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,6 +18,7 @@ import click
 from stepdown.agents import AGENTS, open_agent
 from stepdown.agents.claude_settings import may_write
 from stepdown.agents.port import Agent
+from stepdown.alerts import Alert
 from stepdown.cli.arguments import TREE
 from stepdown.cli.keys import RatingKeys
 from stepdown.cli.progress import Screen, heading, summary
@@ -152,6 +154,7 @@ async def _run(
             say(f"Note: {dispatcher.tree.note}.")
         page = [await _page(stack, workspace, agent, ledger)] if look.page else []
         keys = stack.enter_context(RatingKeys(ledger, workspace.plan.project))
+        alerted = await _told_of_alerts(stack, workspace.preferences.alerts.webhook_env)
         screen = stack.enter_context(_screen(Forecast(dispatcher, only=only, max_units=max_units), keys, look))
 
         @contextlib.contextmanager
@@ -165,7 +168,7 @@ async def _run(
 
         _stop_like_others(aside)
         watcher = stack.enter_context(watched(Several(screen, *page), agent.name, workspace.router.catalog))
-        running = run_plan(dispatcher, only=only, max_units=max_units, watcher=watcher, go_on=go_on)
+        running = run_plan(dispatcher, only=only, max_units=max_units, watcher=watcher, go_on=go_on, alerted=alerted)
         results = []
         async for done in running:
             screen.done(done)
@@ -190,6 +193,20 @@ async def _page(stack: AsyncExitStack, workspace: Workspace, agent: Agent, ledge
     host = RunHost(workspace, agent.name, ledger)
     say(f"The page of this run: {await stack.enter_async_context(shown(host))}", "")
     return host
+
+
+async def _told_of_alerts(stack: AsyncExitStack, variable: str) -> Callable[[Alert], None]:
+    """Who else is told of alerts: the address in that variable; "" is nobody."""
+    if not variable:
+        return lambda _: None
+    from stepdown.upstream.http import HttpUpstream  # noqa: PLC0415  (a client, only where somebody is told)
+    from stepdown.webhook import Webhook  # noqa: PLC0415  (the same)
+
+    upstream = HttpUpstream()
+    stack.push_async_callback(upstream.close)
+    webhook = Webhook(upstream, os.environ)
+    stack.push_async_callback(webhook.close)
+    return partial(webhook.tell, variable)
 
 
 def _go_on(why: str) -> bool:

@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from stepdown.budget import due_alerts
-from stepdown.decision import Meter
+from stepdown.alerts import Alert, Alerts, is_news
 from stepdown.dispatch import hooks
 from stepdown.dispatch.dispatcher import Dispatcher
 from stepdown.dispatch.trial import Done, Quiet, Watcher
@@ -27,6 +26,7 @@ async def run_plan(
     max_units: int | None = None,
     watcher: Watcher = _QUIET,
     go_on: Callable[[str], bool] = lambda _: False,
+    alerted: Callable[[Alert], None] = lambda _: None,
 ) -> AsyncIterator[Done]:
     """Run pending units one after another; stops after the first that fails.
 
@@ -36,6 +36,7 @@ async def run_plan(
         max_units: run at most so many; hooks and skipped units do not count.
         watcher: is told what happens.
         go_on: asked when a budget is full and ``budget_enforcement`` is ``pause``: whether to run over it.
+        alerted: called when a budget has passed one of its marks, once each per window.
 
     Raises:
         PlanError: `only` names no pending unit.
@@ -43,7 +44,7 @@ async def run_plan(
     """
     tried: set[tuple[str, str]] = set()
     ran = 0
-    alerts = Alerts(dispatcher, watcher)
+    alerts = Alerts(dispatcher.plan.project)
     dispatch = _asking(dispatcher, watcher, go_on)
     while max_units is None or ran < max_units:
         waiting = [unit for unit in pending(dispatcher.plan.units()) if (unit.type, unit.id) not in tried]
@@ -56,6 +57,7 @@ async def run_plan(
         tried.add((unit.type, unit.id))
         done = await dispatch(unit)
         yield done
+        _say_due(alerts, dispatcher, watcher, alerted)
         if done.failed:
             return
         if done.skipped:
@@ -65,7 +67,7 @@ async def run_plan(
             yield after
             if after.failed and not after.unit.is_hook:
                 return
-        alerts.say()
+        _say_due(alerts, dispatcher, watcher, alerted)
 
 
 def _asking(dispatcher: Dispatcher, watcher: Watcher, go_on: Callable[[str], bool]) -> Callable[..., Awaitable[Done]]:
@@ -124,27 +126,13 @@ def _artifact(dispatcher: Dispatcher, unit: Unit, name: str) -> tuple[str, ...]:
     return (Path(os.path.relpath(dispatcher.plan.beside(unit, name), dispatcher.workdir)).as_posix(),)
 
 
-class Alerts:
-    """Says once per window when a budget passes one of its marks (SPEC 7)."""
-
-    def __init__(self, dispatcher: Dispatcher, watcher: Watcher) -> None:
-        self._dispatcher = dispatcher
-        self._watcher = watcher
-
-    def say(self) -> None:
-        """Look at the meters as they are now."""
-        dispatcher = self._dispatcher
-        now = dispatcher.clock()
-        for meter in dispatcher.context().meters:
-            for mark in due_alerts(0.0, meter.used, dispatcher.router.policy):
-                window = "" if meter.seconds_left is None else f"{round((now + meter.seconds_left) / 3600)}"
-                key = f"alert:{dispatcher.plan.project}:{meter.name}:{window}:{mark}"
-                if dispatcher.ledger.first_time(key, now):
-                    self._watcher.alert(_alert(meter, mark))
-
-
-def _alert(meter: Meter, mark: float) -> str:
-    return f"{meter.name} has passed {mark:.0%}: {meter.detail}"
+def _say_due(alerts: Alerts, dispatcher: Dispatcher, watcher: Watcher, alerted: Callable[[Alert], None]) -> None:
+    """Say what nobody has said yet of the budgets as they are now."""
+    for alert in alerts.due(dispatcher.context(), dispatcher.router.policy):
+        if is_news(alert, dispatcher.ledger):
+            watcher.alert(alert.message)
+            alerted(alert)
+        alerts.said(alert)
 
 
 def selected(units: Sequence[Unit], only: str) -> list[Unit]:

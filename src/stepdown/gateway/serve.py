@@ -18,9 +18,9 @@ import msgspec
 import uvicorn
 
 from stepdown import telemetry
+from stepdown.alerts import Alerts, is_news
 from stepdown.dashboard.app import Dashboard
 from stepdown.errors import GatewayError, LedgerError, StepdownError
-from stepdown.gateway.alerts import Alert, Alerts
 from stepdown.gateway.app import Gateway
 from stepdown.gateway.books import Books, Line
 from stepdown.gateway.control import Control
@@ -37,13 +37,14 @@ from stepdown.gateway.resting import Resting
 from stepdown.gateway.server import Server
 from stepdown.gateway.statusfile import StatusFiles
 from stepdown.gateway.world import World
-from stepdown.ledger import Ledger, open_ledger
+from stepdown.ledger import open_ledger
 from stepdown.preferences import Preferences
 from stepdown.preferences.load import places
 from stepdown.team.keyring import Keyring
 from stepdown.telemetry.page import metrics_route
 from stepdown.upstream.http import HttpUpstream
 from stepdown.upstream.port import Timeouts
+from stepdown.webhook import Webhook
 
 _log: Final = logging.getLogger("stepdown.gateway")
 
@@ -207,7 +208,9 @@ async def serve(
         server = Server(config, control.closing, here, stopping, leaving=control.leaving, linger=options.linger)
         stack.callback(forget, found)
         stack.callback(asyncio.ensure_future(_reload(options, desk, books, recorder, environ, seen=seen)).cancel)
-        stack.callback(asyncio.ensure_future(_alert(options.project, books, recorder)).cancel)
+        webhook = Webhook(upstream, environ)
+        stack.push_async_callback(webhook.close)
+        stack.callback(asyncio.ensure_future(_alert(options.project, books, recorder, desk, webhook)).cancel)
         if options.idle:
             stack.callback(asyncio.ensure_future(_end_when_idle(options.idle, books, server)).cancel)
         if passing is not None:
@@ -266,22 +269,17 @@ def stamps(files: Iterable[Path]) -> tuple[object, ...]:
     return tuple(found)
 
 
-async def _alert(project: str, books: Books, recorder: Recorder) -> None:
+async def _alert(project: str, books: Books, recorder: Recorder, desk: Desk, webhook: Webhook) -> None:
     """Say once per window when a budget passes one of its marks."""
     alerts = Alerts(project)
     while True:
         await asyncio.sleep(_LOOK_AGAIN)
         for alert in alerts.due(books.context(project), books.policy):
             with contextlib.suppress(LedgerError):  # it is said when that is over
-                if await recorder.ask(partial(_is_news, alert, time.time())):
+                if await recorder.ask(partial(is_news, alert)):
                     _log.warning("%s", alert.message)
+                    webhook.tell(desk.world.preferences.alerts.webhook_env, alert)
                 alerts.said(alert)
-
-
-def _is_news(alert: Alert, now: float, ledger: Ledger) -> bool:
-    """Whether nobody has said so yet; in the thread that has the ledger."""
-    is_new, *_ = [ledger.first_time(key, now) for key in alert.keys]  # the lower marks are old news from now on
-    return is_new
 
 
 async def _end_when_idle(seconds: float, books: Books, server: Server) -> None:

@@ -135,6 +135,16 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     store_prompts: bool = False
 
 
+class Alerting(msgspec.Struct, frozen=True, kw_only=True):
+    """The ``alerts`` section: who is told, besides the log, that a budget has passed one of its marks.
+
+    Attributes:
+        webhook_env: the *name* of the environment variable with an address that is sent a JSON object; never the address.
+    """
+
+    webhook_env: str = ""
+
+
 class PostUnitHook(msgspec.Struct, frozen=True, kw_only=True):
     """GSD's post-unit hook: a unit that runs after units of the types in `after`.
 
@@ -204,6 +214,7 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
         disabled_model_providers: providers that take no part whatever else says so.
         catalog: models of the user's own and corrections, by id, as written (`stepdown.catalog` reads them).
         agents: settings per agent, by name.
+        alerts: who is told that a budget is filling.
         pin: a model or a tier for everything; "" is none.
         gateway: the gateway's section.
         verification_commands: commands that check a unit's work.
@@ -228,6 +239,7 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
     disabled_model_providers: tuple[str, ...] = ()
     catalog: Mapping[str, Mapping[str, object]] = {}
     agents: Mapping[str, AgentSettings] = {}
+    alerts: Alerting = Alerting()
     pin: str = ""
     gateway: Gateway = Gateway()
     verification_commands: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from stepdown.preferences import gsd, hooks
 from stepdown.preferences.document import Node
 from stepdown.preferences.merge import ALIAS
 from stepdown.preferences.reading import Reading, looks_secret, nearest, record_fields, shown
-from stepdown.preferences.schema import Budget, DynamicRouting, ModelChoice, PhaseSkips, Preferences, ProviderSettings
+from stepdown.preferences.schema import Alerting, Budget, DynamicRouting, ModelChoice, PhaseSkips, Preferences, ProviderSettings
 from stepdown.units import Phase
 
 NOT_IN_FILES: Final = frozenset({"policy", "origins", "warnings", "files"})
@@ -31,6 +31,7 @@ def validate(root: Node, reading: Reading) -> Preferences:
     """The preferences that `root` sets, with everything wrong and doubtful noted in `reading`."""
     values: dict[str, Any] = {}
     special: Mapping[str, Callable[[Reading, Node], object]] = {
+        "alerts": _alerts,
         "budgets": _budgets,
         "models": _models,
         "phases": _phases,
@@ -148,7 +149,7 @@ def _providers(reading: Reading, node: Node) -> dict[str, ProviderSettings]:
         if settings is None:
             continue
         entries = child.entries()
-        if settings.api_key_env and (looks_secret(settings.api_key_env) or not _VARIABLE.fullmatch(settings.api_key_env)):
+        if settings.api_key_env and not _is_variable(settings.api_key_env):
             reading.wrong(
                 entries["api_key_env"],
                 f"{key}.api_key_env is the name of an environment variable (ANTHROPIC_API_KEY), not a key; what stands there "
@@ -170,6 +171,22 @@ def _providers(reading: Reading, node: Node) -> dict[str, ProviderSettings]:
         providers[name] = settings
         reading.origins[key] = child.where
     return providers
+
+
+def _alerts(reading: Reading, node: Node) -> Alerting:
+    settings = reading.record(node, "alerts", Alerting)
+    if settings is not None and settings.webhook_env and not _is_variable(settings.webhook_env):
+        reading.wrong(
+            node.entries()["webhook_env"],
+            "alerts.webhook_env is the name of an environment variable (STEPDOWN_WEBHOOK), not an address; what stands there "
+            "is not shown",
+        )
+    return settings or Alerting()
+
+
+def _is_variable(text: str) -> bool:
+    """Whether it is a variable's name, and not the secret that belongs into it."""
+    return bool(_VARIABLE.fullmatch(text)) and not looks_secret(text)
 
 
 def _is_web_address(text: str) -> bool:

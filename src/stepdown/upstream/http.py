@@ -46,9 +46,7 @@ LONGEST_FIELD: Final = 64 * 1024
 STALE: Final = 1.0
 """Seconds within which a kept connection that the provider had already closed is found out: a round trip, generously."""
 
-_OFF_LIMITS: Final = (
-    "the provider's address is link-local or a cloud's metadata service, where no provider is; check its base_url"
-)
+_OFF_LIMITS: Final = "the address is link-local, or a cloud's metadata service: nothing is sent there"
 
 SHUTTING_DOWN: Final = "stepdown is shutting down"
 

@@ -1,9 +1,10 @@
-"""When a budget passes one of its marks: said once per window, by a gateway or by a run (SPEC section 7). Pure."""
+"""When a budget passes one of its marks: said once per window, by a gateway or by a run (SPEC section 7)."""
 
 import msgspec
 
 from stepdown.budget import due_alerts
-from stepdown.decision import Context
+from stepdown.decision import Context, Meter
+from stepdown.ledger.port import Ledger
 from stepdown.policy import Policy
 
 
@@ -13,10 +14,16 @@ class Alert(msgspec.Struct, frozen=True):
     Attributes:
         keys: for `Ledger.first_time`: this mark's, and those of the lower ones that it makes old news.
         message: one line.
+        meter: the budget, as far as it is used.
+        project: whose work it was.
+        at: seconds since the epoch.
     """
 
     keys: tuple[str, ...]
     message: str
+    meter: Meter
+    project: str
+    at: float
 
 
 class Alerts:
@@ -38,9 +45,16 @@ class Alerts:
             window = "" if meter.seconds_left is None else f"{round((context.now + meter.seconds_left) / 3600)}"
             keys = tuple(f"alert:{self._project}:{meter.name}:{window}:{mark}" for mark in reversed(marks))
             if keys and keys[0] not in self._said:
-                found.append(Alert(keys, f"{meter.name} has passed {marks[-1]:.0%}: {meter.detail}"))
+                message = f"{meter.name} has passed {marks[-1]:.0%}: {meter.detail}"
+                found.append(Alert(keys, message, meter, self._project, context.now))
         return found
 
     def said(self, alert: Alert) -> None:
         """It has been said, by this one or by another."""
         self._said.update(alert.keys)
+
+
+def is_news(alert: Alert, ledger: Ledger) -> bool:
+    """Whether nobody has said so yet; the one who is told yes has to."""
+    is_new, *_ = [ledger.first_time(key, alert.at) for key in alert.keys]  # the lower marks are old news from now on
+    return is_new
