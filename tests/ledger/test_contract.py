@@ -731,6 +731,8 @@ def test_a_conversation_is_as_it_was_remembered_last(ledger: Ledger) -> None:
         talk(project="/else", at=NOON + 1),
         talk(state=b"", at=NOON + 9),
     ]
+    assert ledger.conversation("/work", "s1") == talk(state=b"", at=NOON + 9)
+    assert ledger.conversation("/else", "s2") is None
     assert named(ledger, NOON + 1) == ["s1", "s1"]
     assert named(ledger, NOON + 9.5) == []
 

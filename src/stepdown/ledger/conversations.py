@@ -34,6 +34,13 @@ def since(connection: Connection, moment: float) -> list[Conversation]:
     ]
 
 
+def one(connection: Connection, project: str, name: str) -> Conversation | None:
+    """See `Ledger.conversation`."""
+    query = "SELECT at, state FROM conversations WHERE project = ? AND id = ?"
+    row = connection.execute(query, (project, name)).fetchone()
+    return None if row is None else Conversation(project=project, id=name, at=row[0], state=row[1])
+
+
 def forget(connection: Connection, before: float) -> int:
     """See `Ledger.forget_conversations`."""
     return connection.execute("DELETE FROM conversations WHERE at < ?", (before,)).rowcount

@@ -337,6 +337,10 @@ class MemoryLedger:
         """See `Ledger.conversations`."""
         return sorted((one for one in self._conversations.values() if one.at >= since), key=conversation_order)
 
+    def conversation(self, project: str, name: str) -> Conversation | None:
+        """See `Ledger.conversation`."""
+        return self._conversations.get((clean(project), clean(name)))
+
     def forget_conversations(self, before: float) -> int:
         """See `Ledger.forget_conversations`."""
         kept = {key: one for key, one in self._conversations.items() if not one.at < before}

@@ -296,6 +296,10 @@ class Ledger(Protocol):
         """The conversations whose last request came at or after `since`, in all projects, the oldest first."""
         ...
 
+    def conversation(self, project: str, name: str) -> Conversation | None:
+        """What is known of one conversation; None where nothing is."""
+        ...
+
     def forget_conversations(self, before: float) -> int:
         """Forget the conversations whose last request came before that; how many there were."""
         ...

@@ -365,6 +365,11 @@ class SqlLedger(abc.ABC):
         with self.reading() as connection:
             return conversations.since(connection, since)
 
+    def conversation(self, project: str, name: str) -> Conversation | None:
+        """See `Ledger.conversation`."""
+        with self.reading() as connection:
+            return conversations.one(connection, clean(project), clean(name))
+
     def forget_conversations(self, before: float) -> int:
         """See `Ledger.forget_conversations`."""
         with self.writing() as connection:
