@@ -173,3 +173,18 @@ def test_a_list_of_words_takes_them_as_written(load: Load) -> None:
     preferences = load("agents: {claude: {args: [--n, 010, true, '']}}\nverification_commands: [true, '', null, make x]")
     assert preferences.agents["claude"].args == ("--n", "010", "true", "")
     assert preferences.verification_commands == ("true", "make x")
+
+
+@pytest.mark.parametrize("address", ["https://hooks.example/services/T0/B0/x1y2", "no name", "sk-abcdefgh12345"])
+def test_a_webhooks_address_does_not_belong_in_a_file(address: str, load: Load) -> None:
+    with pytest.raises(PreferencesError) as refused:
+        load(f'alerts: {{webhook_env: "{address}"}}')
+    assert "alerts.webhook_env is the name of an environment variable" in str(refused.value)
+    assert address not in str(refused.value)
+    assert load("alerts: {webhook_env: TEAM_WEBHOOK}").alerts.webhook_env == "TEAM_WEBHOOK"
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "2852039166", "metadata.google.internal"])
+def test_no_provider_is_where_only_machines_ask(host: str, load: Load) -> None:
+    with pytest.raises(PreferencesError, match="no provider is there"):
+        load(f'providers: {{openai: {{base_url: "http://{host}/v1"}}}}')
