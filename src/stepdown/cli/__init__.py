@@ -38,6 +38,9 @@ COMMANDS: Final = {
     "models": "The models there are: tier, window, price, and which may take part.",
     "preferences": "The effective preferences and where each value comes from.",
     "ledger": "Look after the ledger itself: migrate it, or copy it into another one.",
+    "migrate": "Bring the ledger's schema up to date; the same as ledger migrate.",
+    "token": "Who may use the gateways: tokens with projects, roles and budgets of their own.",
+    "trail": "What administrators did, the newest first.",
     "doctor": "Look for what is missing or wrong, and name the fix.",
     "practice": "Start the practice provider: a real server on loopback, no key, nothing spent.",
 }

@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from stepdown.cli.screen import print_json, say
+from stepdown.cli.trail import leave_word
 from stepdown.errors import LedgerError, UsageError
 from stepdown.ledger import ledger_location, open_ledger
 from stepdown.ledger.open import shown_location
@@ -46,6 +47,7 @@ def copy(*, source: str, target: str, json_: bool) -> None:
         if not isinstance(taken, SqlLedger):
             raise UsageError("--to names no file and no database: what is only remembered cannot be copied to")
         done = copied(given, taken)
+        leave_word(taken, "ledger copied", f"from {shown_location(where)}")
     if json_:
         print_json(msgspec.to_builtins(done))
         return

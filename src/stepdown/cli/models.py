@@ -9,6 +9,7 @@ from stepdown.candidates import Market
 from stepdown.catalog import Model
 from stepdown.cli.arguments import TREE, directory
 from stepdown.cli.screen import print_json, print_table, say
+from stepdown.cli.trail import leave_word
 from stepdown.cli.workspace import read_preferences
 from stepdown.errors import CatalogError
 from stepdown.ledger import open_ledger
@@ -31,6 +32,8 @@ def command(
     if unblock:
         with open_ledger() as ledger:
             cleared = ledger.unblock(None if unblock == "all" else unblock)
+            if cleared:
+                leave_word(ledger, "unblocked", unblock)
         say(f"{cleared} {'model is' if cleared == 1 else 'models are'} no longer blocked.")
         return
     preferences, catalog = read_preferences(directory(project))

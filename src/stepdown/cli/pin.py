@@ -43,7 +43,7 @@ def command(*, word: str | None, span: str, off: bool, port: int | None) -> None
         say(f"{there.url}: everything is pinned to {said['pin']} until {until}; `stepdown pin --off` lets go")
 
 
-def seconds_of(span: str) -> float:
+def seconds_of(span: str, option: str = "--for") -> float:
     """``90s``, ``30m``, ``1h``, ``1.5h``, ``2d`` in seconds.
 
     Raises:
@@ -52,5 +52,5 @@ def seconds_of(span: str) -> float:
     found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(s|min|m|h|d)", span.strip().lower())
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if seconds <= 0:
-        raise UsageError(f"--for {span}: a number and a unit are expected: 90s, 30m, 1h, 2d")
+        raise UsageError(f"{option} {span}: a number and a unit are expected: 90s, 30m, 1h, 2d")
     return seconds

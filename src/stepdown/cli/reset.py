@@ -9,6 +9,7 @@ import click
 
 from stepdown.cli.arguments import TREE, project_at
 from stepdown.cli.screen import say
+from stepdown.cli.trail import leave_word
 from stepdown.errors import UsageError
 from stepdown.ledger import Ledger, open_ledger
 from stepdown.ledger.rules import Forgotten
@@ -47,6 +48,7 @@ def command(*, pattern: str | None, project: Path | None, yes: bool) -> None:
             say("Nothing was forgotten.")
             return
         forgotten = ledger.forget(pattern, time.time(), project=where)
+        leave_word(ledger, "forgotten", f"{pattern or 'everything learned'}{'' if where is None else f' in {where}'}")
     if forgotten:
         say(f"Forgotten: {_named(covered, forgotten)}. The ledger keeps them; they no longer decide anything.")
     else:
