@@ -1,6 +1,5 @@
 """A shared ledger whose attempts are partitioned by month (deploy/partition.sql): the program notices nothing."""
 
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -55,7 +54,7 @@ def outcome(started: float = NOW, failure: str | None = None) -> Outcome:
 
 def partition(address: str) -> None:
     """As its user does it."""
-    psql = shutil.which("psql") or program("psql")  # as it is in PATH: Debian's goes by the name that it is called by
+    psql = program("psql")
     if not psql:
         pytest.skip("psql is not here")
     command = [psql, "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--file", str(SCRIPT), address]

@@ -152,10 +152,9 @@ def test_what_others_write_while_one_state_is_read_is_seen_afterwards(database: 
             assert mine.records() == []
             theirs.begin(attempt())
             assert mine.spent("/p").attempts == 0
-            with pytest.raises(LedgerError, match="cannot be used"):
+            with pytest.raises(LedgerError, match="cannot be written while one state of it is read"):
                 mine.begin(attempt("T02"))
-            with pytest.raises(LedgerError, match="was lost while it was read: ask again"):
-                mine.records()
+            assert mine.records() == []
         assert [record.attempt.unit_id for record in mine.records()] == ["T01"]
 
 

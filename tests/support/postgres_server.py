@@ -21,8 +21,8 @@ _NUMBERS = count(1)
 def program(name: str) -> str:
     """Where one of PostgreSQL's programs is; "" where it is not installed. Debian has them beside PATH."""
     found = shutil.which(name)
-    if found:
-        return str(Path(found).resolve())  # beside it are the others
+    if found and (real := Path(found).resolve()).name == name:  # Debian's clients are all one script, which chooses
+        return str(real)  # beside it are the others
     places = sorted(path for place in _PLACES for path in Path("/").glob(place[1:]) if (path / name).exists())
     return str(places[-1] / name) if places else ""
 
@@ -42,8 +42,11 @@ class Cluster:
         if os.geteuid() == 0:  # which PostgreSQL refuses
             self._user = next(name for name in ("postgres", "nobody") if _is_user(name))
             os.chown(folder, pwd.getpwnam(self._user).pw_uid, -1)
-        self._call("initdb", "-D", "data", "-U", "stepdown", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self._make()
         self.start()
+
+    def _make(self) -> None:
+        self._call("initdb", "-D", "data", "-U", "stepdown", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 
     def start(self) -> None:
         """Start it; unless told otherwise, without safety against a crash of the machine."""
@@ -88,6 +91,24 @@ class Cluster:
             check=False,
         )
         assert done.returncode == 0, done.stdout
+
+
+class Standby(Cluster):
+    """A server that follows another one, and takes no writes of its own."""
+
+    def __init__(self, folder: Path, of: Cluster) -> None:
+        self._of = of
+        super().__init__(folder)
+
+    def _make(self) -> None:
+        place = ("-h", str(self._of.folder), "-U", "stepdown")
+        self._call("pg_basebackup", "-D", "data", *place, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+
+    def has_followed(self) -> bool:
+        """Whether it has everything that the other one has written by now."""
+        [(written,)] = self._of.sql("SELECT pg_current_wal_lsn()::text")
+        [(seen,)] = self.sql(f"SELECT pg_last_wal_replay_lsn() >= '{written}'")
+        return bool(seen)
 
 
 @contextlib.contextmanager

@@ -117,6 +117,9 @@ class PostgresLedger(SqlLedger):
     @contextlib.contextmanager
     def writing(self) -> Iterator["_Connection"]:
         """See `SqlLedger.writing`."""
+        with self._lock:  # other threads wait until it was read
+            if self._looking:
+                raise LedgerError(f"the ledger {self.name} cannot be written while one state of it is read")
         with self._transaction(
             "BEGIN", f"SELECT pg_advisory_xact_lock({_LOCK})", "UPDATE written SET times = times + 1"
         ) as one:
@@ -173,18 +176,22 @@ class PostgresLedger(SqlLedger):
 
     def _migrate(self, connection: "_Connection") -> None:
         newest = migrations()[-1][0]
-        if _schema(connection)[0] == newest:
+        schema, oldest = _schema(connection)
+        if self._serves(schema, oldest, newest):
             return
+        if connection.is_read_only:
+            raise LedgerError(
+                f"the ledger {self.name} is read-only and older (schema {schema}, this stepdown needs {newest}): "
+                "run `stepdown ledger migrate` on the server that it is copied from"
+            )
         connection.execute("BEGIN")
         # Whoever else migrates waits here, and finds it done.
         connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK + 1})")
         connection.execute("CREATE TABLE IF NOT EXISTS stepdown_schema (version integer NOT NULL)")
         schema, oldest = _schema(connection)
-        if schema >= newest:
+        if self._serves(schema, oldest, newest):
             connection.execute("ROLLBACK")
-            if oldest > newest:
-                raise LedgerError(f"the ledger {self.name} was made by a newer stepdown (schema {schema}): upgrade this one")
-            return  # gateways are upgraded one after the other, and this one's turn has yet to come
+            return
         # Programs of the schema before go on writing: none is in the middle of anything while tables change.
         connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
         for number, script in migrations():
@@ -195,6 +202,12 @@ class PostgresLedger(SqlLedger):
         connection.execute("INSERT INTO stepdown_schema (version, oldest) VALUES (?, ?)", (newest, oldest))
         connection.execute("COMMIT")
 
+    def _serves(self, schema: int, oldest: int, newest: int) -> bool:
+        """Whether it can be used as it is: a newer one, too, where gateways are upgraded one after the other."""
+        if oldest > newest:
+            raise LedgerError(f"the ledger {self.name} was made by a newer stepdown (schema {schema}): upgrade this one")
+        return schema >= newest
+
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
         """Turns what PostgreSQL and the network say into a `LedgerError` that says what to do."""
@@ -204,6 +217,10 @@ class PostgresLedger(SqlLedger):
             raise LedgerError(
                 f"the ledger {self.name} is locked by another process (waited {self._busy_seconds:g} s): "
                 "let it finish or stop it, then try again"
+            ) from error
+        except psycopg.errors.ReadOnlySqlTransaction as error:
+            raise LedgerError(
+                f"the ledger {self.name} is read-only: point STEPDOWN_LEDGER at the server that it is copied from"
             ) from error
         except psycopg.errors.DiskFull as error:
             raise LedgerError(f"no space left for the ledger {self.name}: free some and try again") from error
@@ -266,6 +283,12 @@ class _Connection:
     def is_idle(self) -> bool:
         """Whether there is no transaction, not even a broken one."""
         return self._connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether nothing can be written here: a copy that follows another server, or by its settings."""
+        (said,) = self._connection.execute("SHOW transaction_read_only").fetchone() or ("off",)
+        return bool(said == "on")
 
     @property
     def in_transaction(self) -> bool:

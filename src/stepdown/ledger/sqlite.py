@@ -93,6 +93,9 @@ class SqliteLedger(SqlLedger):
     def writing(self) -> Iterator[sqlite3.Connection]:
         """All statements inside are committed together, or none is."""
         self._database.refuse_if_read_only()
+        with self._lock:  # other threads wait until it was read
+            if self._looking:
+                raise LedgerError(f"the ledger {self.path} cannot be written while one state of it is read")
         # IMMEDIATE: wait for the other writer now, while nothing was read yet that could be out of date afterwards.
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
