@@ -93,7 +93,7 @@ def test_what_passes_one_gateway_is_known_to_the_other(
         assert ask(one.port, "POST", "/v1/stepdown/rate", {"word": "under", "unit": f"M001/S{number:02}"})[0] == 200
     with until_recorded(cluster.address("postgres"), used(provider)) as ledger:
         assert len(ledger.ratings(str(project))) == 10
-    end = time.monotonic() + 40  # a context that nothing changed in its own gateway is read anew within half a minute
+    end = time.monotonic() + 5  # two seconds, on a machine that may be busy
     models = set()
     for number in range(100):
         models.add(str(declared(other.port, f"M002/S{number:02}")["model"]))

@@ -27,8 +27,8 @@ _FRESH, _OUTPUT = 1_500, 400
 recorded plan trees lie near (`python -m bench.expectations`)."""
 
 
-class _State(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """What is kept of a conversation; `Conversation` says what the fields are."""
+class _State(msgspec.Struct, array_like=True):
+    """What is kept of a conversation; `Conversation` says what the fields are. New ones come last, for older gateways."""
 
     units: int = 0
     type: str = ""
@@ -45,6 +45,8 @@ class _State(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     fresh: float = _FRESH
     output: float = _OUTPUT
     stop: str = ""
+    turns: int = 0
+    steps: int = 0
 
 
 class Conversation:
@@ -66,6 +68,9 @@ class Conversation:
         fresh: running mean of the tokens that a request adds.
         output: running mean of an answer's tokens.
         stop: why the last answer stopped, in the protocol's own word.
+        turns: how often a person had spoken when its last request came (`Talk.turns`).
+        steps: rounds of tools since then (`Talk.steps`).
+        at: when that was, seconds since the epoch; the ledger has it beside the rest.
     """
 
     units: int
@@ -82,8 +87,11 @@ class Conversation:
     fresh: float
     output: float
     stop: str
+    turns: int
+    steps: int
 
-    def __init__(self, state: bytes = b"") -> None:
+    def __init__(self, state: bytes = b"", at: float = 0.0) -> None:
+        self.at = at
         kept = _decoder.decode(state) if state else _State()
         for name in _KEPT:
             setattr(self, name, getattr(kept, name))
@@ -95,6 +103,15 @@ class Conversation:
         for digest, ref in self.signers.items():
             signed.setdefault(ref, []).append(digest)
         return _encoder.encode(_State(**{name: getattr(self, name) for name in _KEPT}, signed=signed))
+
+    def leads_to(self, turns: int, steps: int) -> bool:
+        """Whether a request may be the next after the last one here, or one before that: nobody has had another in between.
+
+        Args:
+            turns: how often a person has spoken.
+            steps: rounds of tools since.
+        """
+        return (turns, steps) <= (self.turns, self.steps + 1) or (turns, steps) == (self.turns + 1, 0)
 
     def begin(self, kind: str, unit_id: str, asked: int = 0) -> None:
         """Another unit begins."""
@@ -221,10 +238,37 @@ class Conversations:
                 self._known[key] = found
                 self._bound()
         elif dry:
-            found = Conversation(found.state())
+            found = Conversation(found.state(), found.at)
         else:
             self._known.move_to_end(key)
         return found
+
+    def known(self, project: str, name: str) -> Conversation | None:
+        """A conversation as it is; None where it is not known."""
+        return self._known.get((project, name))
+
+    def learn(self, project: str, name: str, state: bytes, at: float) -> Conversation | None:
+        """Take over what another gateway knows of a conversation, unless its last request came here; how it stands then.
+
+        Args:
+            project: whose.
+            name: its name.
+            state: what that gateway knows (`Conversation.state`).
+            at: seconds since the epoch, when its last request came there.
+        """
+        known = self._known.get((project, name))
+        if known is not None and known.at >= at:
+            return known
+        try:
+            learnt = Conversation(state, at)
+        except (msgspec.DecodeError, msgspec.ValidationError, ValueError):  # of another version
+            return known
+        for digest, ref in learnt.signers.items():
+            self.signers.note(digest, ref)
+        self._known[project, name] = learnt
+        self._known.move_to_end((project, name))
+        self._bound()
+        return learnt
 
     def newest(self, name: str, seen: Callable[[str], bool] = lambda _: True) -> tuple[str, Conversation] | None:
         """Of the conversations with this name, in whatever project is `seen`, the one that spoke last, and its project."""

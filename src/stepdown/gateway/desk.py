@@ -6,7 +6,7 @@ Nothing here waits: what the ledger knows has been published by the recorder's t
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -122,6 +122,9 @@ class Desk:
         environ: where keys are.
         clock: seconds since the epoch.
         conversations: those that an earlier gateway knew.
+
+    Attributes:
+        catch_up: called before a request is decided: learns what other gateways know of its conversation; None does not.
     """
 
     def __init__(
@@ -144,6 +147,7 @@ class Desk:
         self._memory = Memory()
         self._terms: dict[Person | None, Terms] = {}
         self.conversations = Conversations() if conversations is None else conversations
+        self.catch_up: Callable[[Envelope, Mapping[str, str]], Awaitable[None]] | None = None
         self._count = 0
         self._born = f"{int(clock()):x}{secrets.token_hex(3)}"  # several gateways may be started in one second
 
@@ -220,6 +224,8 @@ class Desk:
         if not request.declared and not request.attempt:
             found = recognised(envelope, headers)
             request, going = placed(request, found, self.conversations, project, envelope, dry=dry)
+            if going is not None and not dry:
+                going.talk.at = self._clock()
         named, choice = self._ceiling(request, wire)
         pin = self.meant(request.pin) if request.pin else (self.pin.pin if self.pin else "")
         needs, name = needs_of(envelope, wire), request.model

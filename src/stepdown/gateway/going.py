@@ -88,6 +88,7 @@ def placed(
     if errand:
         unit = _named(found.unit, found.unit.id or f"{name}#{known.units}")
     else:
+        known.turns, known.steps = envelope.talk.turns, envelope.talk.steps
         if "stored" not in envelope.features:  # else only the newest part is here
             known.shrink(envelope.prompt)
         asked = _digest(envelope.talk)

@@ -23,6 +23,7 @@ from stepdown.errors import LedgerError, StepdownError
 from stepdown.gateway.entry import End, Entry, Place, acceptable, one_request
 from stepdown.gateway.journal import Journal
 from stepdown.gateway.left_behind import name_of_run
+from stepdown.gateway.news import News
 from stepdown.gateway.notes import Notes
 from stepdown.gateway.published import Published
 from stepdown.gateway.rounds import Job, Round, Word
@@ -83,6 +84,7 @@ class Recorder:
         self._name = f"{GATEWAY}-{secrets.token_hex(8)}"
         self._count = 0
         self._published = Published(preferences, clock, idle)
+        self._news = News(self._published.changed, clock)
         if project:
             self._published.add(project)
         journal = journal or home() / JOURNAL
@@ -206,8 +208,15 @@ class Recorder:
             for key in meant:
                 self._end(key)
 
+    def attend(self) -> None:
+        """A request has come: for a while, what others write into the ledger is looked for every second."""
+        was_idle, self._news.asked = self._news.is_idle, time.monotonic()
+        if was_idle:
+            with self._changed:
+                self._changed.notify()
+
     def context(self, project: str) -> Context:
-        """What routing is told of a project: as it was read last, at most a second after it changed here.
+        """What routing is told of a project: as it was read last, a second or two after it changed, here or elsewhere.
 
         The first time it is asked for it has yet to be read: that is a world without a past.
         """
@@ -248,6 +257,10 @@ class Recorder:
     def remembered(self) -> Sequence[Conversation]:
         """What an earlier gateway knew of conversations, the oldest first: as the ledger had it when this one was started."""
         return self._writer.remembered
+
+    def listen(self, heard: Callable[[Sequence[Conversation]], object]) -> None:
+        """Have `heard` told of conversations as the ledger has them when somebody wrote, in the thread that has the ledger."""
+        self._news.heard = heard
 
     def tell(self, word: Word) -> None:
         """Have the thread say something to the ledger soon; while that is in trouble, it waits."""
@@ -356,7 +369,7 @@ class Recorder:
         """When there is something to do, on the monotonic clock."""
         if self._at_once or self._closing:
             return -math.inf
-        moments = [self._published.due]
+        moments = [self._published.due, max(self._news.due, self._writer.retry_at)]
         if self._since is not None:
             moments.append(max(self._since + self._interval, self._writer.retry_at))
         if self._woken or self._writer.is_waiting or self._untold:
@@ -438,6 +451,12 @@ class Recorder:
         return has_said
 
     def _read(self, *, at_once: bool = False) -> None:
+        # Before anything is read: what is written from here on is news again.
+        if at_once or min(self._news.due, self._published.due) <= time.monotonic():
+            try:
+                self._news.look(self._writer.ledger)
+            except LedgerError as error:
+                self._writer.warn(f"{error}; decisions go by what was read before")
         trouble = self._published.read(lambda: self._writer.ledger, at_once=at_once)
         if trouble:
             self._writer.warn(f"{trouble}; decisions go by what was read before")

@@ -74,6 +74,8 @@ class Relay:
                 await client.read()
                 began = time.monotonic()
                 envelope = self.wire.read(client.body, client.named)
+                if self.desk.catch_up is not None:
+                    await self.desk.catch_up(envelope, client.named)
                 route = self.desk.route(self.wire, envelope, client.named, person=client.person)
             except Unreadable as problem:
                 kind = {403: "permission", 404: "not_found", 413: "too_large"}.get(problem.status, "invalid")

@@ -27,6 +27,7 @@ from stepdown.gateway.control import Control
 from stepdown.gateway.conversations import Conversations
 from stepdown.gateway.desk import Desk
 from stepdown.gateway.door import Door
+from stepdown.gateway.elsewhere import Elsewhere
 from stepdown.gateway.found import Found, find, forget, remember
 from stepdown.gateway.guard import LOOPBACK, Guard
 from stepdown.gateway.page import GatewayHost, Passing
@@ -38,6 +39,7 @@ from stepdown.gateway.server import Server
 from stepdown.gateway.statusfile import StatusFiles
 from stepdown.gateway.world import World
 from stepdown.ledger import open_ledger
+from stepdown.ledger.open import is_shared
 from stepdown.preferences import Preferences
 from stepdown.preferences.load import places
 from stepdown.team.keyring import Keyring
@@ -177,6 +179,7 @@ async def serve(
         stack.callback(asyncio.ensure_future(purse.tend()).cancel)
         known = Conversations((one.project, one.id, one.state) for one in recorder.remembered())
         desk = Desk(world, books, project=options.project, environ=environ, conversations=known)
+        desk.catch_up = Elsewhere(recorder, known, options.project, shared=is_shared(environ)).catch_up
         if options.mode and (problem := desk.switch(options.mode)):
             raise GatewayError(problem)
         await stack.enter_async_context(status.kept(desk))

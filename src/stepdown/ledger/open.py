@@ -55,6 +55,11 @@ def ledger_location(environ: Mapping[str, str] = os.environ) -> str:
     return environ.get("STEPDOWN_LEDGER") or str(home(environ) / "ledger.db")
 
 
+def is_shared(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether several machines may be at the user's own ledger."""
+    return ledger_location(environ).split(":", 1)[0].lower() in _POSTGRES
+
+
 def shown_location(address: str) -> str:
     """An address as it may be shown: without a user, and without whatever may be a password."""
     if address.split(":", 1)[0].lower() not in _POSTGRES:
