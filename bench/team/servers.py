@@ -11,14 +11,10 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from postgres_server import Cluster, program
 
 from stepdown.practice.faults import Fault
 from stepdown.practice.served import Served
-
-_TOP: Final = Path(__file__).parents[2]
-sys.path.append(str(_TOP / "tests" / "support"))
-
-from postgres_server import Cluster, program  # noqa: E402  (found where the line above says)
 
 OPTIONS: Final = "-c max_connections=60 -c shared_buffers=512MB -c max_wal_size=4GB"
 """Of its own settings PostgreSQL keeps what decides about safety: every commit is on the disk."""

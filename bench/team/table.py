@@ -16,7 +16,7 @@ GOAL_SHARE: Final = 0.10
 def loaded(found: Sequence[Held]) -> str:
     """What each team held, and what a request took of whom."""
     head = ("", "load", "seconds", "requests/s", "p50 ms", "p99", "direct p50", "p99", "added p50", "p99")
-    return _table(
+    return lines(
         (*head, "clients' errors"), [_phase(one.team.label, phase) for one in found for phase in (one.fast, one.steady)]
     )
 
@@ -44,7 +44,7 @@ def costs(found: Sequence[Held]) -> str:
             grown = [_signed(slope(seen) * _TEN_MINUTES / _MB) for seen in phase.memory]
             load = f"{phase.rate:.0f} requests/s" if phase.rate else "as fast as it goes"
             cells.append((one.team.label, load, *cpu, ", ".join(first), ", ".join(last), ", ".join(grown)))
-    return _table(head, cells)
+    return lines(head, cells)
 
 
 def agreed(found: Sequence[Held]) -> str:
@@ -56,7 +56,7 @@ def agreed(found: Sequence[Held]) -> str:
         numbers = (that.served, that.requests, that.billed.total, that.tokens.total, that.summed, that.attempts)
         is_same = "holds" if that.holds else "MISSED"
         cells.append((one.team.label, *(f"{number:,}" for number in numbers), str(one.faults), is_same))
-    return _table((*head, "faults of the provider", "to the token"), cells)
+    return lines((*head, "faults of the provider", "to the token"), cells)
 
 
 def shared(rows: Sequence[Row]) -> str:
@@ -77,7 +77,7 @@ def shared(rows: Sequence[Row]) -> str:
             share = (_percent(row.share), f"{_percent(row.shares[0])} to {_percent(row.shares[1])}")
         server = _ms(row.server) if row.team.ledger == "postgresql" else ""
         cells.append((row.team.label, _ms(row.cpu), *share, server, f"{row.requests:,}", _problems(row.problems)))
-    return _table(head, cells)
+    return lines(head, cells)
 
 
 def goals(found: Sequence[Held], rows: Sequence[Row]) -> list[str]:
@@ -116,6 +116,6 @@ def _ms(seconds: float) -> str:
     return f"{found:.0f}" if abs(found) >= 100 else f"{found:.1f}" if abs(found) >= 10 else f"{found:.2f}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
