@@ -12,6 +12,7 @@ from stepdown.gateway.desk import Desk, Pinned
 from stepdown.gateway.memory import REMEMBERED, Held, Key, Memory
 from stepdown.gateway.protocols import WIRES
 from stepdown.ledger.records import Attempt, Block, Outcome
+from stepdown.gateway.world import World
 from stepdown.practice.faults import Fault
 from stepdown.practice.provider import PracticeProvider
 
@@ -275,6 +276,7 @@ async def test_a_budget_that_is_raised_lets_a_unit_go_on(opening: Opening, provi
         await spend(house, 1.25)
         assert (await house.messages(headers=UNIT)).status == 402
         raised = written(house.directory, ROUTED + "budget_ceiling: 9\n" + PROVIDERS.replace("URL", provider.url))
+        house.desk.reload(World.of(raised, {}))
         house.recorder.prefer(raised)
         await house.recorder.refresh()
         assert (await house.messages(headers=UNIT)).status == 200

@@ -1,4 +1,4 @@
-"""Many gateways, one budget: eight real processes on one PostgreSQL spend what there is, and only work under way may exceed it."""
+"""Many gateways, one budget: eight real processes on one PostgreSQL spend what there is; only work under way may exceed it."""
 
 import threading
 import time

@@ -96,7 +96,8 @@ scopes = st.builds(
 measures = st.sampled_from(["usd", "tokens", "requests"])
 limits = st.sampled_from([0.0371, 33.3333, 77.7777])
 caps = st.builds(Cap, name=st.just("cap"), limit=limits, since=times, measure=measures, scope=scopes)
-holds = st.builds(Hold, scope=scopes, measure=measures, amount=st.sampled_from([-1.0, 0.0, 0.0217, 7.0]))
+held = st.sampled_from([-1.0, 0.0, 0.0217, 7.0])
+holds = st.builds(Hold, scope=scopes, measure=measures, amount=held, least=held, alone=st.booleans())
 events = st.builds(
     Evidence,
     at=st.sampled_from([1.0, 2.0, 3.0, 4.0]),

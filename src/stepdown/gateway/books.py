@@ -281,7 +281,8 @@ class Books:
 def _key(route: Route, ref: str) -> str:
     """What the attempt of a unit on a model is known by here."""
     unit = route.asked.unit
-    return f"{route.project}\0{unit.type}\0{unit.id or route.id}\0{ref}"
+    person = "" if route.person is None else route.person.name
+    return f"{route.project}\0{person}\0{unit.type}\0{unit.id or route.id}\0{ref}"
 
 
 def _attempt(passed: Passed, hop: Hop) -> Attempt:

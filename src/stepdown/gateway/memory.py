@@ -11,13 +11,14 @@ REMEMBERED: Final = 4096
 
 
 class Key(NamedTuple):
-    """What a decision holds for: the same unit on another ceiling or another protocol is decided anew."""
+    """What a decision holds for: the same unit on another ceiling, another protocol or for another person is decided anew."""
 
     project: str
     unit_type: str
     unit_id: str
     ceiling: str
     protocol: str
+    person: str = ""
 
 
 class Held:

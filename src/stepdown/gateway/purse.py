@@ -1,8 +1,8 @@
 """What this gateway has set aside of hard budgets, so that no number of gateways spends more than there is (SPEC section 7).
 
 A request is let through when there is enough in the purse, and that waits for nobody. Where there is not, more is set aside in
-the ledger, in a transaction in which nobody else writes. What is spent leaves the purse in the very transaction that records it.
-So spent and set aside together never exceed a limit; only what requests under way cost beyond what was expected of them may.
+the ledger, in a transaction in which nobody else writes. What is spent leaves the purse in the transaction that records it. So
+spent and set aside together never exceed a limit; only what requests under way cost beyond what was expected of them may.
 """
 
 import asyncio
@@ -211,7 +211,8 @@ class Purse:
                 left = min(
                     (remaining.get(one.name, 0.0) for one in found if (one.scope, one.measure) == (scope, measure)), default=0.0
                 )
-                yield Hold(scope=scope, measure=measure, amount=missing + min(_AHEAD * amount, left / _AHEAD))
+                more = missing + min(_AHEAD * amount, left / _AHEAD)
+                yield Hold(scope=scope, measure=measure, amount=more, least=missing, alone=not pot.reserved)
 
     def _blind(self) -> tuple[str, bool] | None:
         """The ledger cannot be asked: with ``halt`` nothing more is let through, else requests flow on what was known last."""

@@ -8,8 +8,6 @@ transaction that records it: spent and set aside together never exceed a limit, 
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from stepdown.ledger.connection import Connection
 from stepdown.ledger.records import Cap, Hold
 
@@ -18,7 +16,8 @@ HELD_SECONDS: Final = 60.0
 
 _HELD: Final = "SELECT total(amount) FROM holds WHERE scope = ? AND measure = ? AND until > (SELECT now FROM ledger_clock)"
 _OWN: Final = (
-    "SELECT total(amount) FROM holds WHERE holder = ? AND scope = ? AND measure = ? AND until > (SELECT now FROM ledger_clock)"
+    "SELECT total(CASE WHEN holder = ? THEN amount ELSE 0 END), total(amount) FROM holds "
+    "WHERE scope = ? AND measure = ? AND until > (SELECT now FROM ledger_clock)"
 )
 _SET: Final = (
     "INSERT INTO holds (holder, scope, measure, amount, until) VALUES (?, ?, ?, ?, (SELECT now FROM ledger_clock) + ?) "
@@ -32,10 +31,10 @@ def amount(connection: Connection, cap: Cap) -> float:
     return float(held)
 
 
-def add(connection: Connection, holder: str, more: Hold) -> None:
-    """Set more aside for a gateway."""
-    (own,) = connection.execute(_OWN, (holder, more.scope.key, more.measure)).fetchone()
-    put(connection, holder, [msgspec.structs.replace(more, amount=own + more.amount)])
+def amounts(connection: Connection, holder: str, of: Hold) -> tuple[float, float]:
+    """What a gateway, and what all together, have set aside of the same."""
+    own, held = connection.execute(_OWN, (holder, of.scope.key, of.measure)).fetchone()
+    return float(own), float(held)
 
 
 def put(connection: Connection, holder: str, holds: Sequence[Hold]) -> None:

@@ -55,6 +55,7 @@ from stepdown.ledger.rules import (
     day_name,
     day_of,
     free_of,
+    granted,
     is_pattern_of,
     measured,
     newest_evidence,
@@ -154,14 +155,16 @@ class MemoryLedger:
 
     def set_aside(self, holder: str, more: Sequence[Hold], caps: Sequence[Cap]) -> Sequence[float]:
         """See `Ledger.set_aside`."""
-        granted = []
-        for one in more:
-            of = [cap for cap in caps if (cap.scope, cap.measure) == (one.scope, one.measure)]
-            free = [free_of(cap, measured(_spent(self._in(cap.scope, cap.since)), cap.measure), self._held(cap)) for cap in of]
-            granted.append(min([one.amount, *free]))
-            key = (holder, one.scope, one.measure)
-            self._holds[key] = self._holds.get(key, 0.0) + granted[-1]
-        return granted
+        return [self._set_aside(holder, one, caps) for one in more]
+
+    def _set_aside(self, holder: str, more: Hold, caps: Sequence[Cap]) -> float:
+        of = [cap for cap in caps if (cap.scope, cap.measure) == (more.scope, more.measure)]
+        key = (holder, more.scope, more.measure)
+        own, held = max(0.0, self._holds.get(key, 0.0)), self._held(more)
+        left = [free_of(cap, measured(_spent(self._in(cap.scope, cap.since)), cap.measure), held) for cap in of]
+        amount = granted(more, left, held - own)
+        self._holds[key] = own + amount
+        return amount
 
     def hold(self, holder: str, holds_: Sequence[Hold]) -> None:
         """See `Ledger.hold`; nobody else has this ledger, so that nothing has to expire."""
@@ -411,11 +414,11 @@ class MemoryLedger:
             if record.attempt.started >= since and all(getattr(record.attempt, name) == value for name, value in said.items())
         ]
 
-    def _held(self, cap: Cap) -> float:
+    def _held(self, of: Cap | Hold) -> float:
         return sum(
             amount
             for (_, scope, measure), amount in self._holds.items()
-            if (scope, measure) == (cap.scope, cap.measure) and amount > 0
+            if (scope, measure) == (of.scope, of.measure) and amount > 0
         )
 
     def _of(self, project: str | None) -> list[Record]:

@@ -325,11 +325,15 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
         scope: whose.
         measure: of what.
         amount: how much.
+        least: what of that has to be had: of less, all that is left goes to who is alone, and nothing to anybody else.
+        alone: whether nothing of the gateway's own is under way.
     """
 
     scope: Scope
     measure: Measure = "usd"
     amount: float
+    least: float = 0.0
+    alone: bool = True
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from stepdown.ledger.records import (
     Cap,
     Conversation,
     Evidence,
+    Hold,
     Measure,
     Outcome,
     PlanMeter,
@@ -153,6 +154,18 @@ def free_of(cap: Cap, spent: float, held: float) -> float:
     """How much of `cap` is left where `spent` is used and `held` set aside by others; nothing where that is next to nothing."""
     left = cap.limit - spent - held
     return left if left > _ROUNDING else 0.0
+
+
+def granted(more: Hold, left: Iterable[float], others: float) -> float:
+    """How much of `more` is set aside.
+
+    Args:
+        more: what is asked for.
+        left: of each budget of its scope, what is left.
+        others: what other gateways have set aside of it.
+    """
+    amount = min([more.amount, *left])
+    return amount if amount >= more.least - _ROUNDING or (more.alone and others <= _ROUNDING) else 0.0
 
 
 def measured(spent: Spent, measure: Measure) -> float:

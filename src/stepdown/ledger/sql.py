@@ -52,6 +52,7 @@ from stepdown.ledger.rules import (
     check_time,
     clean,
     free_of,
+    granted,
     measured,
 )
 
@@ -153,20 +154,16 @@ class SqlLedger(abc.ABC):
     def set_aside(self, holder: str, more: Sequence[Hold], caps: Sequence[Cap]) -> Sequence[float]:
         """See `Ledger.set_aside`."""
         with self.writing() as connection:
-            granted = []
-            for one in more:
-                free = [
-                    free_of(
-                        cap,
-                        measured(attempts.spent(connection, cap.scope, cap.since), cap.measure),
-                        holds.amount(connection, cap),
-                    )
-                    for cap in caps
-                    if (cap.scope, cap.measure) == (one.scope, one.measure)
-                ]
-                granted.append(min([one.amount, *free]))
-                holds.add(connection, holder, msgspec.structs.replace(one, amount=granted[-1]))
-            return granted
+            return [self._set_aside(connection, holder, one, caps) for one in more]
+
+    def _set_aside(self, connection: Connection, holder: str, more: Hold, caps: Sequence[Cap]) -> float:
+        of = [cap for cap in caps if (cap.scope, cap.measure) == (more.scope, more.measure)]
+        own, held = holds.amounts(connection, holder, more)
+        left = [free_of(cap, measured(attempts.spent(connection, cap.scope, cap.since), cap.measure), held) for cap in of]
+        amount = granted(more, left, held - own)
+        if amount > 0:
+            holds.put(connection, holder, [msgspec.structs.replace(more, amount=own + amount)])
+        return amount
 
     def hold(self, holder: str, holds_: Sequence[Hold]) -> None:
         """See `Ledger.hold`."""
