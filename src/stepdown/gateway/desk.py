@@ -388,7 +388,8 @@ class Desk:
         """The unit's decision: the one it already has for as long as that can serve, else a new one."""
         unit, envelope, chosen, going = case.request.unit, case.envelope, case.chosen, case.going
         base = self._context_of(case)
-        key = Key(case.project, unit.type, unit.id, chosen.named.ref, case.wire.name)
+        whose = "" if case.person is None else case.person.name
+        key = Key(case.project, unit.type, unit.id, chosen.named.ref, case.wire.name, whose)
         held = self._memory.find(key) if unit.id else None
         if held is not None and (
             (going is None and envelope.signed and held.served)
