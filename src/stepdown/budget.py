@@ -57,7 +57,8 @@ def band(used: float, policy: Policy) -> Band:
 
 def fullest(meters: Iterable[Meter]) -> Meter | None:
     """The meter that decides; None where none is known. A budget of one model decides nothing about the others."""
-    return max((meter for meter in meters if math.isfinite(meter.used) and not meter.model), key=lambda meter: meter.used, default=None)
+    known = (meter for meter in meters if math.isfinite(meter.used) and not meter.model)
+    return max(known, key=lambda meter: meter.used, default=None)
 
 
 def unreadable(meters: Iterable[Meter]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Which budgets a piece of work is under: the preferences', each of a project, a person, a team or a model, and a person's own. Pure."""
+"""Which budgets a piece of work is under: a project's, a person's, the team's, a model's, and those of a token. Pure."""
 
 from collections.abc import Callable, Iterator
 from typing import Final

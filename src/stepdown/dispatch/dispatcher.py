@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -31,7 +31,7 @@ from stepdown.dispatch.watch import Usage, Watch, limits_for
 from stepdown.dispatch.worktree import Snapshot, open_tree
 from stepdown.errors import BudgetError, LedgerError, PlanError, WorkTreeError
 from stepdown.ledger.port import Ledger
-from stepdown.ledger.records import Block, Outcome
+from stepdown.ledger.records import Attempt, Block, Cap, Outcome
 from stepdown.plans.memory import MemoryPlan
 from stepdown.plans.source import PlanSource
 from stepdown.routing import Router
@@ -250,13 +250,18 @@ class Dispatcher:
         trial.snapshot = base
         who = {"project": self.plan.project, "agent": self.agent.name, "run": self._run}
         attempt = attempt_of(trial, **who, number=len(earlier) + 1, started=started)
-        hard = () if self.over_budget else caps(self.preferences, self.plan.project, started, model=attempt.model, catalog=self.router.catalog)
         try:
-            trial.id = self.ledger.begin(attempt, caps=hard)
+            trial.id = self.ledger.begin(attempt, caps=self._caps(attempt))
         except BudgetError:
             self.tree.release(base)
             raise
         return trial
+
+    def _caps(self, attempt: Attempt) -> Sequence[Cap]:
+        """The hard budgets that an attempt has to fit into."""
+        if self.over_budget:
+            return ()
+        return caps(self.preferences, attempt.project, attempt.started, model=attempt.model, catalog=self.router.catalog)
 
     def _usage(self, name: str) -> list[Usage]:
         """What the pattern's successful attempts used, as the watch's limits want it; rounds of tools are requests."""

@@ -12,12 +12,12 @@ from stepdown.budget import used_up
 from stepdown.classify import pattern
 from stepdown.decision import Context
 from stepdown.gateway.amounts import Amounts
-from stepdown.gateway.desk import Route
 from stepdown.gateway.hops import Hop, printable
 from stepdown.gateway.meters import plan_meters
 from stepdown.gateway.passed import Passed
 from stepdown.gateway.purse import Purse, Ticket
 from stepdown.gateway.recorder import Recorder
+from stepdown.gateway.route import Route
 from stepdown.ledger.port import Ledger
 from stepdown.ledger.records import Attempt, Block, Person, PlanMeter
 from stepdown.ledger.rules import LAST_SECOND

@@ -112,7 +112,7 @@ class Control:
         headers = dict(request.headers)
         try:
             envelope = wire.read(body, headers)
-            route = self._desk.route(wire, envelope, headers, dry=True)
+            route = self._desk.route(wire, envelope, headers, dry=True, person=_person(request))
         except Unreadable as problem:
             return _failed(problem.status, str(problem))
         return _json(

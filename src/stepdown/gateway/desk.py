@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -25,70 +25,17 @@ from stepdown.gateway.memory import Held, Key, Memory
 from stepdown.gateway.modes import MODES
 from stepdown.gateway.protocols.signed import INSISTING
 from stepdown.gateway.recognised import recognised
+from stepdown.gateway.route import Case, Past, Route
 from stepdown.gateway.terms import FORBIDDEN, Terms
 from stepdown.gateway.wire import Envelope, Unreadable, Wire
 from stepdown.gateway.world import World
 from stepdown.ledger.records import Person
 from stepdown.money import dollars
 from stepdown.preferences.schema import ModelChoice
-from stepdown.units import TIERS, Unit
+from stepdown.units import TIERS
 
 _PEOPLE: Final = 1_000
 """People whose terms are kept in mind; of more, all are read anew."""
-
-
-class Past(Protocol):
-    """What the desk is told of what has passed; `books.Books` keeps it up to date."""
-
-    def context(self, project: str, person: Person | None = None) -> Context:
-        """What routing is told of a project's work for a person; a world without a past until it has been read."""
-        ...
-
-    def unseen_usd(self, project: str) -> float:
-        """US dollars of requests that the context does not know yet: those that ended since, and those under way."""
-        ...
-
-    def unit_usd(self, project: str, unit: Unit) -> float:
-        """US dollars that the requests of a unit have cost."""
-        ...
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of one request.
-
-    Attributes:
-        asked: which unit it belongs to.
-        project: whose it is.
-        decision: the receipt.
-        hops: whom to ask, in this order; the first is what was decided.
-        applied: whether the decision holds; else the request goes where it would have gone without us.
-        ceiling: the model that the request names.
-        refused: why nothing may run; "" otherwise.
-        id: names this decision towards the user: the response header ``x-stepdown-decision``.
-        held: what is remembered of its unit; None where it has no name.
-        going: its place in its conversation; None where that is not known, or it was declared.
-        lost: tokens of the conversation that the model asked first has to read anew because routing changed it.
-        stumbled: the provider-qualified model that the unit stumbled on just now, and why; () where it did not.
-        person: whose token it came with; None is nobody's.
-        expected: what is set aside of budgets for it while it is under way.
-        counted: whether budgets may refuse it.
-    """
-
-    asked: Asked
-    project: str
-    decision: Decision
-    hops: tuple[Hop, ...]
-    applied: bool
-    ceiling: Model
-    refused: str = ""
-    id: str = ""
-    held: Held | None = None
-    going: Going | None = None
-    lost: int = 0
-    stumbled: tuple[str, ...] = ()
-    person: Person | None = None
-    expected: Amounts = Amounts(0.0, 0, 0)
-    counted: bool = False
 
 
 class Pinned(msgspec.Struct, frozen=True):
@@ -96,20 +43,6 @@ class Pinned(msgspec.Struct, frozen=True):
 
     pin: str
     until: float
-
-
-class Case(msgspec.Struct, frozen=True):
-    """A request while it is decided."""
-
-    request: Asked
-    project: str
-    wire: Wire
-    envelope: Envelope
-    chosen: Chosen
-    needs: Needs
-    going: Going | None
-    dry: bool
-    person: Person | None = None
 
 
 class Desk:

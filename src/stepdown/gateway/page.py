@@ -11,13 +11,14 @@ from stepdown.dashboard.host import Doing, Facts, Health, Request
 from stepdown.decision import Context
 from stepdown.gateway.books import Books
 from stepdown.gateway.control import Control
-from stepdown.gateway.desk import Desk, Pinned, Route
+from stepdown.gateway.desk import Desk, Pinned
 from stepdown.gateway.found import Found
 from stepdown.gateway.hops import printable
 from stepdown.gateway.modes import MODES
 from stepdown.gateway.passed import Passed
 from stepdown.gateway.recorder import Recorder
 from stepdown.gateway.resting import Resting
+from stepdown.gateway.route import Route
 from stepdown.preferences.schema import Preferences
 
 _KEPT: Final = 200

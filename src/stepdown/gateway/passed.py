@@ -6,8 +6,8 @@ from typing import Protocol
 import msgspec
 
 from stepdown.catalog import Model
-from stepdown.gateway.desk import Route
 from stepdown.gateway.hops import Hop
+from stepdown.gateway.route import Route
 from stepdown.units import Tokens
 
 

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from stepdown.gateway.ahead import HOLD, Ahead
 from stepdown.gateway.client import Client, Gone
-from stepdown.gateway.desk import Desk, Route
+from stepdown.gateway.desk import Desk
 from stepdown.gateway.edit import replace
 from stepdown.gateway.estimate import SAMPLE, estimated
 from stepdown.gateway.failures import BLOCKING, failure_of, rest, status_of, told_as
@@ -23,6 +23,7 @@ from stepdown.gateway.hops import Hop, address, outgoing, returned
 from stepdown.gateway.passed import GivenUp, Passed, Witness
 from stepdown.gateway.protocols.signed import without
 from stepdown.gateway.resting import Resting
+from stepdown.gateway.route import Route
 from stepdown.gateway.wire import Envelope, Reader, Unreadable, Wire
 from stepdown.units import Tokens
 from stepdown.upstream.port import Answer, Call, Timeouts, Upstream, UpstreamError
