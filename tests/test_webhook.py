@@ -207,7 +207,7 @@ def test_a_run_tells_as_well_before_it_ends(heard: list[Any], tmp_path: Path) ->
         path = tmp_path / "app" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    command = [PROGRAM, "run", tmp_path / "app", "--agent", "practice", "--max-units", "1"]
+    command = [str(PROGRAM), "run", str(tmp_path / "app"), "--agent", "practice", "--max-units", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=os.environ)
     assert [said["budget"] for said in heard] == ["budget_ceiling"], done
     assert "secret" not in done.stdout + done.stderr

@@ -13,6 +13,8 @@ from typing import Final
 
 import uvicorn
 
+from stepdown.gateway.heads import BoundedHeads
+
 _SAID_OTHERWISE: Final = (
     # A provider that broke off is passed on as it was, and the request's line says so.
     "ASGI callable returned without completing response",
@@ -56,6 +58,7 @@ class Server(uvicorn.Server):
         leaving: asyncio.Event | None = None,
         linger: float = 0.0,
     ) -> None:
+        config.http = BoundedHeads
         super().__init__(config)
         self._leaving = asyncio.Event() if leaving is None else leaving
         self._linger = linger
