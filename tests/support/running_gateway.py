@@ -66,15 +66,16 @@ class RunningGateway:
         for reader in self._readers:
             reader.start()
         assert self._ready.wait(30), self.complained
-        assert self.said, self.complained
-        found = re.search(r"http://([\d.]+|\[::1\]):(\d+)", self.said[0])
+        greeting = self.said[:1] or self.complained[-1:]  # with --log json everything is said on standard error
+        assert greeting
+        found = re.search(r"http://([\d.]+|\[::1\]):(\d+)", greeting[0])
         assert found, (self.said, self.complained)
         self.url, self.port = found[0], int(found[2])
 
     def _read(self, stream: Any, into: list[str]) -> None:
         for line in stream:
             into.append(line.rstrip("\n"))
-            if into is self.said and line.startswith("  or: "):
+            if (into is self.said and line.startswith("  or: ")) or '"event": "listening"' in line:
                 self._ready.set()
         self._ready.set()
 

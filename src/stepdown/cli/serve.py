@@ -1,10 +1,12 @@
 """``stepdown serve``: the gateway in the foreground, until ctrl-C."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +25,10 @@ from stepdown.report.tables import one_line
 if TYPE_CHECKING:
     from stepdown.gateway.books import Line
     from stepdown.gateway.desk import Desk
+    from stepdown.gateway.logs import Log
+    from stepdown.gateway.serve import Options
+
+_log: Final = logging.getLogger("stepdown.gateway")
 
 PORT: Final = 8787
 """Where it listens unless told otherwise, so that lasting configurations of agents can name it."""
@@ -56,6 +62,15 @@ PORT: Final = 8787
 )
 @TRUST
 @click.option("--verbose", is_flag=True, help="A line per request.")
+@click.option(
+    "--log",
+    "form",
+    type=click.Choice(["plain", "json"]),
+    default="plain",
+    show_default=True,
+    envvar="STEPDOWN_SERVE_LOG",
+    help="What it says; json is a line of JSON for each request and warning, on standard error.",
+)
 def command(
     *,
     path: Path,
@@ -68,6 +83,7 @@ def command(
     idle: float,
     trust: bool,
     verbose: bool,
+    form: str,
 ) -> None:
     """Put stepdown between agents and their providers, counting for the project at PATH what names no other.
 
@@ -77,7 +93,8 @@ def command(
     Every option may stand in the environment instead, as STEPDOWN_SERVE_ and its name: STEPDOWN_SERVE_HOST_NAME="one two".
     """
     from stepdown.gateway.descriptors import allow_many  # noqa: PLC0415  (for this command alone)
-    from stepdown.gateway.serve import Options, serve  # noqa: PLC0415  (the server, for this command alone)
+    from stepdown.gateway.logs import Log  # noqa: PLC0415  (likewise)
+    from stepdown.gateway.serve import Options  # noqa: PLC0415  (the server, for this command alone)
 
     project = project_at(path)
     options = Options(
@@ -93,20 +110,36 @@ def command(
         idle=idle,
     )
     allow_many()
-    _log_plainly()
-    preferences = load_preferences(Path(project))
-    insist(preferences, Path(project), trust=trust)
+    log = Log(sys.stderr) if form == "json" else None
+    with _plain_log() if log is None else log.instead():
+        _serve(options, log, trust=trust, verbose=verbose and log is None)
+
+
+def _serve(options: "Options", log: "Log | None", *, trust: bool, verbose: bool) -> None:
+    from stepdown.gateway.serve import serve  # noqa: PLC0415  (the server, for this command alone)
+
+    project = Path(options.project)
+    preferences = load_preferences(project)
+    insist(preferences, project, trust=trust)
     for warning in preferences.warnings:
-        complain(warning)
+        _log.warning("%s", warning)
 
     def ready(found: Found, desk: "Desk") -> None:
+        if log is not None:
+            log.say(
+                "listening", url=found.url, mode=desk.mode, project=found.project, pid=found.pid, version=version("stepdown")
+            )
+            return
         say(*_greeting(found, desk))
         sys.stdout.flush()
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        cut = runner.run(serve(options, ready=ready, stopping=_stopping, passing=_passing if verbose else None))
+        cut = runner.run(serve(options, ready=ready, stopping=_stopping, passing=_passing if verbose else None, log=log))
     if cut:
-        complain(f"{cut} {'answer was' if cut == 1 else 'answers were'} cut off")
+        _log.warning("%s cut off", f"{cut} {'answer was' if cut == 1 else 'answers were'}")
+    if log is not None:
+        log.say("ended", code=130 if cut else 0)
+    if cut:
         raise SystemExit(130)
 
 
@@ -133,7 +166,7 @@ def _passing(line: "Line") -> None:
 def _stopping(under_way: int) -> None:
     if under_way:
         waits = "it waits for 1 answer" if under_way == 1 else f"it waits for {under_way} answers"
-        complain(f"stopping: {waits}; ctrl-C again does not wait")
+        _log.warning("stopping: %s; ctrl-C again does not wait", waits)
 
 
 def _greeting(found: Found, desk: "Desk") -> Iterator[str]:
@@ -166,7 +199,7 @@ def _providers(preferences: Preferences) -> Iterator[str]:
             yield f"{name} ({key or ('local' if provider.local else 'the agent brings its own login')})"
 
 
-def _log_plainly() -> None:
+def _plain_log() -> contextlib.AbstractContextManager[None]:
     """Warnings as lines on standard error, as every other complaint."""
 
     class Lines(logging.Handler):
@@ -174,3 +207,4 @@ def _log_plainly() -> None:
             complain(self.format(record))
 
     logging.basicConfig(level=logging.WARNING, handlers=[Lines()], format="%(message)s", force=True)
+    return contextlib.nullcontext()

@@ -1,7 +1,7 @@
 """What became of one request: the record that books and telemetry are told, and who is told."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
 
 import msgspec
 
@@ -9,6 +9,14 @@ from stepdown.catalog import Model
 from stepdown.gateway.hops import Hop
 from stepdown.gateway.route import Route
 from stepdown.units import Tokens
+
+CLIENTS: Final = ("x-request-id", "x-client-request-id")
+"""Request headers in which clients, and load balancers before us, name a request."""
+
+PROVIDERS: Final = ("request-id", "x-request-id")
+"""Response headers in which providers do: what their support asks for."""
+
+_LONGEST_ID: Final = 128
 
 
 class GivenUp(msgspec.Struct, frozen=True):
@@ -54,6 +62,8 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
         said: the model that the answer says it is from; "" where it does not.
         stop: why the model stopped, in the protocol's own word; "" where that was not said.
         traceparent: the trace that the client says it belongs to, as W3C writes it; "" for none.
+        client_id: what the client calls it; "" where it does not say.
+        provider_id: what the provider that was asked last calls it; likewise.
     """
 
     at: float
@@ -76,6 +86,8 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
     said: str = ""
     stop: str = ""
     traceparent: str = ""
+    client_id: str = ""
+    provider_id: str = ""
 
     @property
     def downgraded(self) -> bool:
@@ -106,6 +118,12 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
             cache_read=self.tokens.cache_read + written + sent,
         )
         return model.cost(tokens, longest_prompt=tokens.prompt, written_1h=min(self.written_1h, tokens.cache_write))
+
+
+def said_id(headers: Mapping[str, str], names: Sequence[str]) -> str:
+    """What a request is called in one of these headers, as far as it can be written down; names are in lower case."""
+    said = next((headers[name] for name in names if headers.get(name)), "")
+    return "".join(letter if "!" <= letter <= "~" else "?" for letter in said[:_LONGEST_ID])
 
 
 class Witness(Protocol):

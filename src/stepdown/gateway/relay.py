@@ -20,7 +20,7 @@ from stepdown.gateway.estimate import SAMPLE, estimated
 from stepdown.gateway.failures import BLOCKING, failure_of, rest, status_of, told_as
 from stepdown.gateway.going import answered, written_anew
 from stepdown.gateway.hops import Hop, address, outgoing, returned
-from stepdown.gateway.passed import GivenUp, Passed, Witness
+from stepdown.gateway.passed import CLIENTS, PROVIDERS, GivenUp, Passed, Witness, said_id
 from stepdown.gateway.protocols.signed import without
 from stepdown.gateway.resting import Resting
 from stepdown.gateway.route import Route
@@ -105,6 +105,7 @@ class Passage:
         self._given_up: list[GivenUp] = []
         self._hop: Hop | None = None
         self._reader: Reader | None = None
+        self._provider_id = ""
         self._asking = self._settled = self._streamed = False
         self._size = 0
         self._sample = bytearray()
@@ -166,6 +167,8 @@ class Passage:
             said="" if reader is None else reader.model,
             stop="" if reader is None else reader.stop,
             traceparent=self._client.named.get("traceparent", ""),
+            client_id=said_id(self._client.named, CLIENTS),
+            provider_id=self._provider_id,
         )
 
     def _used(self, failure: str) -> tuple[Tokens | None, bool]:
@@ -187,7 +190,7 @@ class Passage:
         for number, hop in enumerate(hops):
             if hop.foreign and number < last and self._unsigned(hop) is None:
                 continue  # what another model has thought cannot be left out here, and this one would not take it
-            self._hop, self._tried, self._reader = hop, number + 1, None
+            self._hop, self._tried, self._reader, self._provider_id = hop, number + 1, None, ""
             asked = self._clock() - self._began
             if self._added is None:
                 self._added = asked
@@ -212,6 +215,7 @@ class Passage:
         del call  # a long stream need not hold on to what asked for it
         try:
             headers = {name.lower(): value for name, value in answer.headers}
+            self._provider_id = said_id(headers, PROVIDERS)
             self._relay.witness.heard(hop, headers)
             if answer.status >= 400:
                 ended = await self._failed(answer, headers, hop, last=last)

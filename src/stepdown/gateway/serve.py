@@ -30,13 +30,16 @@ from stepdown.gateway.door import Door
 from stepdown.gateway.elsewhere import Elsewhere
 from stepdown.gateway.found import Found, find, forget, remember
 from stepdown.gateway.guard import LOOPBACK, Guard
+from stepdown.gateway.logs import Log
 from stepdown.gateway.page import GatewayHost, Passing
+from stepdown.gateway.passed import Passed
 from stepdown.gateway.people import People, anybody
 from stepdown.gateway.purse import Purse
 from stepdown.gateway.recorder import Recorder
 from stepdown.gateway.resting import Resting
 from stepdown.gateway.server import Server
 from stepdown.gateway.statusfile import StatusFiles
+from stepdown.gateway.turned_away import Doorstep, TurnedAway
 from stepdown.gateway.world import World
 from stepdown.ledger import open_ledger
 from stepdown.ledger.open import is_shared
@@ -127,6 +130,7 @@ async def serve(
     ready: Callable[[Found, Desk], None] = lambda *_: None,
     stopping: Callable[[int], None] = lambda _: None,
     passing: Callable[[Line], None] | None = None,
+    log: Log | None = None,
 ) -> int:
     """Run a gateway until it is told to stop; how many requests it did not wait for.
 
@@ -136,6 +140,7 @@ async def serve(
         ready: called once requests are taken.
         stopping: called when it is told to stop, with the number of requests that are under way.
         passing: called with each request that has ended; None is not.
+        log: gets a line for each request; None is nobody.
 
     Raises:
         GatewayError: it cannot listen there, or would be open to others without a token.
@@ -173,8 +178,8 @@ async def serve(
         status, resting = StatusFiles(recorder, found), Resting()
         lately = Passing(resting)
         purse = Purse(recorder, lambda: desk.world, f"{found.port}-{secrets.token_hex(8)}", time.time)
-        told = (status.passed, lately.passed, *((observer,) if observer is not None else ()))
-        books = Books(recorder, preferences.policy, observers=told, purse=purse)
+        told, told_away = _watching(observer, log)
+        books = Books(recorder, preferences.policy, observers=(status.passed, lately.passed, *told), purse=purse)
         stack.callback(purse.close)
         stack.callback(asyncio.ensure_future(purse.tend()).cancel)
         known = Conversations((one.project, one.id, one.state) for one in recorder.remembered())
@@ -197,7 +202,7 @@ async def serve(
         door = Door(guard, people, page)
         application = Gateway(desk, upstream, books, control, door, Timeouts(), more=more, page=page, resting=resting)
         config = uvicorn.Config(
-            application,
+            Doorstep(application, told_away),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -225,6 +230,21 @@ async def serve(
 def _announce(found: Found, desk: Desk, ready: Callable[[Found, Desk], None]) -> None:
     remember(found)
     ready(found, desk)
+
+
+def _watching(
+    observer: telemetry.Observer | None, log: Log | None
+) -> tuple[tuple[Callable[[Passed], None], ...], tuple[Callable[[TurnedAway], None], ...]]:
+    """Who is told of requests that have ended, and who of those that were turned away."""
+    passed: list[Callable[[Passed], None]] = []
+    away: list[Callable[[TurnedAway], None]] = []
+    if observer is not None:
+        passed.append(observer)
+        away.append(observer.turned_away)
+    if log is not None:
+        passed.append(log.passed)
+        away.append(log.turned_away)
+    return tuple(passed), tuple(away)
 
 
 async def _tell(lines: "asyncio.Queue[Line]", passing: Callable[[Line], None]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stepdown.catalog import Catalog
     from stepdown.dispatch.trial import Watcher
     from stepdown.gateway.passed import Passed
+    from stepdown.gateway.turned_away import TurnedAway
     from stepdown.telemetry.metrics import Metrics
     from stepdown.telemetry.requests import RequestSpans
 
@@ -58,6 +59,11 @@ class Observer:
             self._metrics.passed(passed)
         if self._spans is not None:
             self._spans.passed(passed)
+
+    def turned_away(self, one: "TurnedAway") -> None:
+        """A request was answered with an error before anything was decided."""
+        if self._metrics is not None:
+            self._metrics.turned_away(one)
 
     def page(self) -> tuple[bytes, str] | None:
         """The metrics as Prometheus reads them, with their content type; None where the extra's part for it is missing."""

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from stepdown.catalog import Model
 from stepdown.gateway.passed import Passed
+from stepdown.gateway.turned_away import TurnedAway
 from stepdown.telemetry import View
 
 Wrapped = TypeVar("Wrapped", bound=MetricWrapperBase)
@@ -85,6 +86,13 @@ class Metrics:
             registry=registry,
         )
 
+        self._turned_away = Counter(
+            "stepdown_turned_away",
+            "Requests that were answered with an error before anything was decided: no token, no such page, not understood",
+            ("status",),
+            registry=registry,
+        )
+
     def passed(self, passed: Passed) -> None:
         """Count a request that has ended."""
         protocol = passed.protocol
@@ -101,6 +109,10 @@ class Metrics:
         if passed.streamed and passed.first_byte is not None:
             self._of(self._first_byte, protocol, model).observe(passed.first_byte)
         self._bill(passed, model)
+
+    def turned_away(self, one: TurnedAway) -> None:
+        """Count a request that was answered with an error before anything was decided."""
+        self._of(self._turned_away, str(one.status)).inc()
 
     def _bill(self, passed: Passed, model: str) -> None:
         tokens, cost, ceiling = passed.tokens, passed.cost_usd, passed.ceiling_usd
