@@ -94,7 +94,7 @@ class Door:
 
     async def _otherwise(self, path: str, named: Mapping[str, str], address: str) -> Person | Refused | None:
         """Somebody whose token is none that was known: by their browser, or because it is new."""
-        tried = 0.0
+        has_tried = False
         if self._page is not None and is_page(path):
             if is_public(path):
                 return _NOBODY
@@ -102,13 +102,14 @@ class Door:
             known = self._people.visitor(cookie) if cookie else None
             if known is not None:
                 return known
-            tried = self._people.wrong(address) if cookie else 0.0
+            has_tried = bool(cookie)
         for word in brought(named):
-            found = await self._people.bearer(word.encode("latin-1").decode("utf-8", "surrogateescape"), address)
-            if isinstance(found, Person):
+            found = await self._people.find(word.encode("latin-1").decode("utf-8", "surrogateescape"), address)
+            if found is not None:
                 return found
-            tried = max(tried, found)
-        return Refused(429, "too many wrong tokens came from this address: wait a minute", tried) if tried else None
+            has_tried = True
+        wait = self._people.wrong(address) if has_tried else 0.0
+        return Refused(429, "too many wrong tokens came from this address: wait a minute", wait) if wait else None
 
 
 def _counted(person: Person, headers: Headers) -> Entered | Refused:

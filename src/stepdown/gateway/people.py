@@ -90,7 +90,12 @@ class People:
             await self._wait()
 
     async def bearer(self, token: str, address: str) -> Person | float:
-        """Whose token it is, or for how many seconds `address` is to bring no more; 0.0 where it may try another.
+        """Whose token it is; else it is counted as `wrong`."""
+        found = await self.find(token, address)
+        return self.wrong(address) if found is None else found
+
+    async def find(self, token: str, address: str) -> Person | None:
+        """Whose token it is.
 
         One that is not known may have been made just now: it waits until the ledger was asked anew, which is once a second.
         """
@@ -102,13 +107,11 @@ class People:
             if self._looking is not None:
                 await self._wait()
             found = self.ring.bearer(brought, self._clock())
-        if found is None:
-            return self._guesses.wrong(address)
         self.saw(found)
         return found
 
     def wrong(self, address: str) -> float:
-        """Count something else that was no token; as `bearer`."""
+        """Count what was no token; for how many seconds `address` is to bring no more, 0.0 where it may try another."""
         return self._guesses.wrong(address)
 
     def visitor(self, cookie: str) -> Person | None:
