@@ -13,6 +13,10 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 """Names of this machine."""
 
 
+_OTHERS: Final = frozenset({"cross-site", "same-site"})
+"""What a browser says of a request that another page makes: an image or a script of it has no Origin."""
+
+
 class Guard:
     """Says why a request is turned away.
 
@@ -55,6 +59,8 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and _netloc(origin) != host:
             return 403, f"requests from the page {origin} are not taken"
+        if headers.get("sec-fetch-site") in _OTHERS and not _is_link(headers):
+            return 403, "requests from other pages are not taken"
         if self.ring.closed and self.person(headers) is None:
             return 401, "this gateway needs its token, as x-stepdown-token or as the API key"
         return None
@@ -72,6 +78,12 @@ class Guard:
     def _is_ours(self, word: str) -> bool:
         """A person's token is ours also where it opens nothing any more."""
         return word.startswith(PREFIX) or (bool(self._token) and word.encode("latin-1") == self._token)
+
+
+def _is_link(headers: Mapping[str, str]) -> bool:
+    """Whether somebody follows a link, and what it shows is for them alone; a form that is sent has a length."""
+    is_document = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+    return is_document and "content-length" not in headers
 
 
 def brought(headers: Mapping[str, str]) -> Iterator[str]:
