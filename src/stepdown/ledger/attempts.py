@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Final
 
 from stepdown.ledger import holds
-from stepdown.ledger.connection import Connection, Row, streamed
+from stepdown.ledger.connection import Connection, Row, streamed, together
 from stepdown.ledger.port import NotRunningError
 from stepdown.ledger.records import Attempt, Cap, Outcome, Record, Scope, Spent, Use
 from stepdown.ledger.rows import (
@@ -161,12 +161,16 @@ def recent_use(connection: Connection, pattern: str, limit: int) -> list[Use]:
 
 def newest_of_patterns(connection: Connection, project: str, unit_type: str, units: int) -> list[Record]:
     """See `Ledger.newest_of_patterns`: rows are fetched only until there are enough."""
+    names = [name for (name,) in connection.execute(_PATTERNS, (clean(project),)).fetchall() if is_pattern_of(name, unit_type)]
+    enough = max(0, units) * 3 // 2 + 1  # nearly always: most units have one attempt
     records: list[Record] = []
-    for (pattern,) in connection.execute(_PATTERNS, (clean(project),)).fetchall():
-        if not is_pattern_of(pattern, unit_type):
-            continue
-        with closing(streamed(connection, _ACCOUNTS, (clean(project), pattern))) as rows:
-            records.extend(newest_of_units(map(account_of, rows), units))
+    asked = [(f"{_ACCOUNTS} LIMIT ?", (clean(project), name, enough)) for name in names]
+    for name, rows in zip(names, together(connection, asked), strict=True):
+        found = list(newest_of_units(map(account_of, rows), units))
+        if len(found) == enough:
+            with closing(streamed(connection, _ACCOUNTS, (clean(project), name))) as every:
+                found = list(newest_of_units(map(account_of, every), units))
+        records.extend(found)
     return records
 
 

@@ -5,9 +5,12 @@ over nothing; PostgreSQL is given it by our schema. ``INDEXED BY`` is for SQLite
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 Row = Sequence[Any]
+
+_TOGETHER: Final = 50
+"""Questions that are asked at once."""
 
 
 class Cursor(Protocol):
@@ -55,3 +58,21 @@ def streamed(connection: Connection, query: str, values: Sequence[object] = ()) 
     stream = getattr(connection, "stream", connection.execute)
     answer: Cursor = stream(query, values)
     return answer
+
+
+def together(connection: Connection, questions: Sequence[tuple[str, Sequence[object]]]) -> list[list[Row]]:
+    """What each of the questions is answered, in as few round trips as can be.
+
+    They ask for the same columns, each for a bounded number of rows.
+    """
+    answers: list[list[Row]] = [[] for _ in questions]
+    for start in range(0, len(questions), _TOGETHER):
+        part = questions[start : start + _TOGETHER]
+        query = " UNION ALL ".join(
+            f"SELECT {number} AS part, q{number}.* FROM ({text}) AS q{number}"  # noqa: S608 - questions of this package
+            for number, (text, _) in enumerate(part)
+        )
+        values = [value for _, said in part for value in said]
+        for number, *row in connection.execute(query, values).fetchall():
+            answers[start + number].append(row)
+    return answers

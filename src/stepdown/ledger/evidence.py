@@ -6,7 +6,7 @@ from contextlib import closing
 from itertools import chain, islice
 from typing import Final
 
-from stepdown.ledger.connection import Connection, Cursor, streamed
+from stepdown.ledger.connection import Connection, streamed, together
 from stepdown.ledger.records import Evidence, Rating
 from stepdown.ledger.rows import (
     EVIDENCE,
@@ -28,6 +28,8 @@ _PATTERNS: Final = (
     "SELECT (SELECT min(pattern) FROM evidence WHERE pattern > name) FROM names WHERE name IS NOT NULL) "
     "SELECT name FROM names WHERE name IS NOT NULL"
 )
+_ALL: Final = 2**62
+"""More events than there are."""
 _PROJECTS_SKIPPED: Final = 100
 """Projects whose forgotten events SQLite passes over; it refuses too long a condition, and `counting` sees to the others."""
 
@@ -42,12 +44,17 @@ def newest(
 ) -> Mapping[str, Sequence[Evidence]]:
     """See `Ledger.evidence`."""
     forgotten = [] if with_forgotten else forgotten_marks(connection)
+    names = [name for (name,) in connection.execute(_PATTERNS).fetchall()]
+    covering = {name: [one for one in forgotten if one.covers_pattern(name)] for name in names}
+    wanted = [(name, tier) for name in names for tier in TIERS]
+    asked = [_newest_first(name, tier, covering[name], max(0, limit)) for name, tier in wanted]
     events: list[Evidence] = []
-    for (pattern,) in connection.execute(_PATTERNS).fetchall():
-        covering = [one for one in forgotten if one.covers_pattern(pattern)]
-        for tier in TIERS:
-            with closing(_newest_first(connection, pattern, tier, covering)) as rows:
-                events.extend(islice(counting(map(event_of, rows), covering), max(0, limit)))
+    for (name, tier), rows in zip(wanted, together(connection, asked), strict=True):
+        counted = list(counting(map(event_of, rows), covering[name]))
+        if len(counted) < len(rows) == limit:  # more projects have forgotten it than a question can name
+            with closing(streamed(connection, *_newest_first(name, tier, covering[name], _ALL))) as every:
+                counted = list(islice(counting(map(event_of, every), covering[name]), limit))
+        events.extend(counted)
     return newest_evidence(events, ratings(connection), forgotten, limit=limit, rating_weight=rating_weight)
 
 
@@ -74,16 +81,16 @@ def rating(connection: Connection, project: str, unit_type: str, unit_id: str) -
     return None if row is None else rating_of(row)
 
 
-def _newest_first(connection: Connection, pattern: str, tier: Tier, forgotten: Sequence[Forgotten]) -> Cursor:
-    """Events of a pattern at a tier without most of what is forgotten; the index skips what is forgotten everywhere."""
+def _newest_first(pattern: str, tier: Tier, forgotten: Sequence[Forgotten], limit: int) -> tuple[str, list[object]]:
+    """Asks for events of a pattern at a tier without most of what is forgotten; the index skips what all projects forgot."""
     everywhere = max((one.at for one in forgotten if one.project is None), default=-1.0)
-    where, values = "", [pattern, tier.value, everywhere]
+    where, values = "", list[object]([pattern, tier.value, everywhere])
     for one in [one for one in forgotten if one.project is not None and one.at > everywhere][:_PROJECTS_SKIPPED]:
         where += " AND NOT (project = ? AND at <= ?)"
         values += [one.project, one.at]
     order = "at DESC, project DESC, unit_id DESC, source DESC"
-    query = f"SELECT {EVIDENCE} FROM evidence WHERE pattern = ? AND tier = ? AND at > ?{where} ORDER BY {order}"
-    return streamed(connection, query, values)
+    query = f"SELECT {EVIDENCE} FROM evidence WHERE pattern = ? AND tier = ? AND at > ?{where} ORDER BY {order} LIMIT ?"
+    return query, [*values, limit]
 
 
 def forgotten_marks(connection: Connection) -> list[Forgotten]:
