@@ -1,9 +1,11 @@
 """When a budget passes one of its marks: said once per window, by a gateway or by a run (SPEC section 7)."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from stepdown.budget import due_alerts
-from stepdown.decision import Context, Meter
+from stepdown.decision import Meter
 from stepdown.ledger.port import Ledger
 from stepdown.policy import Policy
 
@@ -37,16 +39,25 @@ class Alerts:
         self._project = project
         self._said: set[str] = set()
 
-    def due(self, context: Context, policy: Policy) -> list[Alert]:
-        """What has not been said by this one yet."""
-        found = []
-        for meter in context.meters:
+    def due(self, meters: Iterable[Meter], now: float, policy: Policy, project: str = "") -> list[Alert]:
+        """What has not been said by this one yet.
+
+        Args:
+            meters: budgets, as far as they are used.
+            now: seconds since the epoch.
+            policy: the marks.
+            project: whose work they were read for, where that is another one; it is named then.
+        """
+        found, named = [], f" of {project}" if project and project != self._project else ""
+        whose = project or self._project
+        for meter in meters:
             marks = due_alerts(0.0, meter.used, policy)
-            window = "" if meter.seconds_left is None else f"{round((context.now + meter.seconds_left) / 3600)}"
-            keys = tuple(f"alert:{self._project}:{meter.name}:{window}:{mark}" for mark in reversed(marks))
+            window = "" if meter.seconds_left is None else f"{round((now + meter.seconds_left) / 3600)}"
+            of = meter.whose or whose  # the team's and a person's is one budget, whatever project it was read for
+            keys = tuple(f"alert:{of}:{meter.name}:{window}:{mark}" for mark in reversed(marks))
             if keys and keys[0] not in self._said:
-                message = f"{meter.name} has passed {marks[-1]:.0%}: {meter.detail}"
-                found.append(Alert(keys, message, meter, self._project, context.now))
+                name = meter.name + ("" if meter.whose else named)
+                found.append(Alert(keys, f"{name} has passed {marks[-1]:.0%}: {meter.detail}", meter, whose, now))
         return found
 
     def said(self, alert: Alert) -> None:

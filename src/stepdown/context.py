@@ -193,6 +193,7 @@ def meter_of(limit: Limit, ledger: Ledger, now: float) -> Meter:
         remaining=max(0.0, most - amount) if in_dollars else None,
         seconds_left=None if length is None else max(0.0, cap.since + length - now),
         model=scope.model or "",
+        whose="" if scope.project is not None else f"person {scope.person}" if scope.person is not None else "team",
     )
 
 

@@ -42,6 +42,7 @@ class Meter(msgspec.Struct, frozen=True, kw_only=True):
         remaining: what is left, in US dollars; None where the meter does not count dollars.
         seconds_left: until the window ends; None for a window without an end.
         model: the one model that it is of; "" is all. Such a meter moves nothing down: when it is full, its model is blocked.
+        whose: ``team``, or ``person`` and a name, where it is theirs; "" is the project's.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Meter(msgspec.Struct, frozen=True, kw_only=True):
     remaining: float | None = None
     seconds_left: float | None = None
     model: str = ""
+    whose: str = ""
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 from gateway_house import PROVIDERS, ROUTED, UNIT, messages, until
 
-from stepdown.decision import Context, Meter
-from stepdown.errors import GatewayError
 from stepdown.alerts import Alerts
+from stepdown.decision import Meter
+from stepdown.errors import GatewayError
 from stepdown.gateway.found import Found, ask, find, running
 from stepdown.gateway.serve import Options, listen, serve, stamps
 from stepdown.ledger.memory import MemoryLedger
@@ -128,12 +128,12 @@ def test_a_mark_is_said_once_in_each_window() -> None:
 
     def due(used: float, now: float = 1000.0, left: float | None = 500.0) -> list[str]:
         meter = Meter(name="m", used=used, detail="d", seconds_left=left)
-        return [alert.message for alert in alerts.due(Context(now=now, meters=(meter,)), DEFAULT_POLICY)]
+        return [alert.message for alert in alerts.due([meter], now, DEFAULT_POLICY)]
 
     assert due(0.7) == []
     assert due(0.81) == ["m has passed 80%: d"]
     assert due(float("nan")) == []
-    (alert,) = alerts.due(Context(now=1000.0, meters=(Meter(name="m", used=0.81, seconds_left=500.0),)), DEFAULT_POLICY)
+    (alert,) = alerts.due([Meter(name="m", used=0.81, seconds_left=500.0)], 1000.0, DEFAULT_POLICY)
     with MemoryLedger() as ledger:
         assert [ledger.first_time(key, 1.0) for key in alert.keys] == [True, True]
     alerts.said(alert)
@@ -141,6 +141,22 @@ def test_a_mark_is_said_once_in_each_window() -> None:
     assert due(0.76) == []
     assert due(1.2) == ["m has passed 100%: d"]
     assert due(0.8, now=90_000.0) == ["m has passed 80%: d"]
+
+
+def test_a_teams_mark_is_said_once_whatever_project_it_was_read_for() -> None:
+    alerts = Alerts("/p")
+    meters = [Meter(name="the team's budget", used=0.8, detail="d", whose="team"), Meter(name="budget", used=0.8, detail="d")]
+    said = []
+    for project in ("/p", "/other"):
+        due = alerts.due(meters, 1000.0, DEFAULT_POLICY, project)
+        said += [alert.message for alert in due]
+        for alert in due:
+            alerts.said(alert)
+    assert said == [
+        "the team's budget has passed 80%: d",
+        "budget has passed 80%: d",
+        "budget of /other has passed 80%: d",
+    ]
 
 
 async def test_it_is_found_and_asked_while_it_runs(serving: Serving, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

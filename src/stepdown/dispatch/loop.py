@@ -128,7 +128,8 @@ def _artifact(dispatcher: Dispatcher, unit: Unit, name: str) -> tuple[str, ...]:
 
 def _say_due(alerts: Alerts, dispatcher: Dispatcher, watcher: Watcher, alerted: Callable[[Alert], None]) -> None:
     """Say what nobody has said yet of the budgets as they are now."""
-    for alert in alerts.due(dispatcher.context(), dispatcher.router.policy):
+    context = dispatcher.context()
+    for alert in alerts.due(context.meters, context.now, dispatcher.router.policy):
         if is_news(alert, dispatcher.ledger):
             watcher.alert(alert.message)
             alerted(alert)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from stepdown.alerts import Alert, Alerts
 from stepdown.budget import used_up
 from stepdown.classify import pattern
 from stepdown.decision import Context
@@ -155,6 +156,16 @@ class Books:
     def unfollow(self, queue: "asyncio.Queue[Line]") -> None:
         """No more lines for this queue."""
         self._followers.discard(queue)
+
+    def alerts(self, alerts: Alerts) -> list[Alert]:
+        """Budgets that have passed a mark which `alerts` has not said: of every project and person worked for lately."""
+        now = self._clock()
+        found = [
+            alert
+            for project, context in self._recorder.contexts()
+            for alert in alerts.due(context.meters, now, self.policy, project)
+        ]
+        return found + alerts.due(() if self._purse is None else self._purse.readings(), now, self.policy)
 
     async def admitted(self, route: Route) -> str:
         """See `Witness.admitted`."""

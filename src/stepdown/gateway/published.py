@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from stepdown.catalog import Catalog
@@ -84,6 +84,10 @@ class Published:
         newest = sorted(self._projects.items(), key=lambda item: -item[1].asked)[:PROJECTS]
         since = time.monotonic() - self._idle
         self._projects = {name: project for name, project in newest if project.asked >= since}
+
+    def named(self) -> Sequence[tuple[str, Project]]:
+        """The same by their names."""
+        return list(self._projects.items())
 
     def all(self) -> list[Project]:
         """Every project that is kept up to date."""

@@ -123,6 +123,10 @@ class Purse:
             self._recorder.tell(lambda ledger: self._read(ledger, name, theirs))
         return found
 
+    def readings(self) -> list[Meter]:
+        """The budgets of everybody who was asked about lately."""
+        return [meter for _, meters in list(self._meters.values()) for meter in meters]
+
     def _read(self, ledger: Ledger, name: str, theirs: Sequence[Limit]) -> None:
         now = self._clock()
         self._meters[name] = (time.monotonic(), tuple(meter_of(limit, ledger, now) for limit in theirs))

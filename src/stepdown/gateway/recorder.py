@@ -228,6 +228,10 @@ class Recorder:
         known.asked = time.monotonic()
         return known.context
 
+    def contexts(self) -> Sequence[tuple[str, Context]]:
+        """The projects that are kept up to date, with what routing is told of them."""
+        return [(name, known.context) for name, known in self._published.named()]
+
     def unseen_usd(self, project: str) -> float:
         """US dollars of requests that ended since the project's context was read."""
         known = self._published.find(project)

@@ -297,7 +297,7 @@ async def _alert(project: str, books: Books, recorder: Recorder, desk: Desk, web
     alerts = Alerts(project)
     while True:
         await asyncio.sleep(_LOOK_AGAIN)
-        for alert in alerts.due(books.context(project), books.policy):
+        for alert in books.alerts(alerts):
             with contextlib.suppress(LedgerError):  # it is said when that is over
                 if await recorder.ask(partial(is_news, alert)):
                     _log.warning("%s", alert.message)
