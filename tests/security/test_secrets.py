@@ -88,6 +88,8 @@ def test_none_is_left_anywhere(project: Path, home: Path) -> None:
         f"postgresql://127.0.0.1:9/stepdown?password={PASSWORD}",
         f"postgresql://ana:{PASSWORD}@[::1/stepdown",
         f"postgres://ana:{PASSWORD}@127.0.0.1:notaport/stepdown",
+        f"postgresql://ana:{PASSWORD}%zz@127.0.0.1/stepdown",
+        f"postgresql://ana:{PASSWORD}/{PASSWORD}@127.0.0.1/stepdown",
         f"mysql://ana:{PASSWORD}@127.0.0.1/stepdown",
     ],
 )

@@ -70,6 +70,8 @@ def shown_location(address: str) -> str:
         place = f"{host}:{parts.port}" if parts.port else host
     except ValueError:
         return "postgresql:..."
+    if "@" in parts.path:  # a password with a slash in it that was not written as %2F
+        return "postgresql:..."
     return f"postgresql://{place}{parts.path}"
 
 

@@ -344,4 +344,7 @@ def _schema(connection: _Connection) -> tuple[int, int]:
 def _line(error: psycopg.Error) -> str:
     """What PostgreSQL says, in one line."""
     said = error.diag.message_primary or str(error)
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+        said = said.partition(': "')[0]  # an address that cannot be read is repeated with the password in it
+    said = re.sub(r'invalid integer value ".*" for', "invalid value for", said)  # likewise, with a part of it
     return " ".join(said.split("\n")[0].split()) or type(error).__name__
