@@ -19,7 +19,7 @@ from stepdown.gateway.modes import MODES
 from stepdown.ledger import Ledger, open_ledger
 from stepdown.ledger.records import Person
 from stepdown.report.tables import Column
-from stepdown.team.allowances import allowance, amount, used, written
+from stepdown.team.allowances import allowance, filled, used, written
 from stepdown.team.keep import change, create, described, renew, revoke
 from stepdown.team.roles import EVERY, ROLES
 
@@ -158,7 +158,7 @@ def _entry(ledger: Ledger, person: Person, now: float) -> _Entry:
 def _budgets(ledger: Ledger, person: Person, now: float) -> Iterator[_Budget]:
     for one in person.budgets:
         spent = used(ledger, person, one, now)
-        yield _Budget(written(one), spent, one.limit, one.unit, f"{amount(spent, one.unit)} of {written(one)}")
+        yield _Budget(written(one), spent, one.limit, one.unit, filled(spent, one))
 
 
 def person_state(person: Person, now: float) -> str:

@@ -8,10 +8,10 @@ import msgspec
 from stepdown.budget import window_start
 from stepdown.ledger.port import Ledger
 from stepdown.ledger.records import Act, Person, Spent
-from stepdown.team.allowances import amount, used, written
+from stepdown.team.allowances import filled, used
 
 SHOWN: Final = 50
-"""People that are shown; those whose tokens were used last come first."""
+"""People that are shown: of more, those whose tokens were used last."""
 ACTS: Final = 20
 """Acts that are shown, the newest."""
 
@@ -64,7 +64,8 @@ def read_people(ledger: Ledger, now: float) -> Team:
     """Everybody who has, or had, a token."""
     keys = ledger.keys()
     people = sorted((key.person for key in keys), key=lambda one: (bool(ended(one, now)), -(one.seen or 0.0), one.name))
-    rows = [row_of(ledger, person, now) for person in people[:SHOWN]]
+    shown = sorted(people[:SHOWN], key=lambda one: (bool(ended(one, now)), one.name))  # nobody's button moves under the pointer
+    rows = [row_of(ledger, person, now) for person in shown]
     return Team(rows=rows, more=max(0, len(people) - SHOWN), acts=ledger.acts(limit=ACTS))
 
 
@@ -73,8 +74,7 @@ def row_of(ledger: Ledger, person: Person, now: float) -> Row:
     budgets = []
     for budget in person.budgets:
         spent = used(ledger, person, budget, now)
-        detail = f"{amount(spent, budget.unit)} of {written(budget)}"
-        budgets.append(Budget(used=spent, limit=budget.limit, detail=detail))
+        budgets.append(Budget(used=spent, limit=budget.limit, detail=filled(spent, budget)))
     month = ledger.spent(person=person.name, since=window_start("month", now))
     return Row(person=person, month=month, budgets=budgets, ended=ended(person, now))
 

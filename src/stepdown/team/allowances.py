@@ -47,13 +47,18 @@ def allowance(text: str) -> Allowance:
 
 def written(budget: Allowance) -> str:
     """``$20.00/week``."""
-    limit = amount(budget.limit, budget.unit)
+    limit = _amount(budget.limit, budget.unit)
     return f"{limit} in all" if budget.window == "project" else f"{limit}/{budget.window}"
 
 
-def amount(value: float, unit: Measure) -> str:
+def _amount(value: float, unit: Measure) -> str:
     """``$20.00``, ``2.0M tokens``."""
     return dollars(value) if unit == "usd" else f"{count(round(value))} {unit}"
+
+
+def filled(spent: float, budget: Allowance) -> str:
+    """``$12.40 of $20.00/week``, ``3 of 500 requests/day``."""
+    return f"{dollars(spent) if budget.unit == 'usd' else count(round(spent))} of {written(budget)}"
 
 
 def used(ledger: Ledger, person: Person, budget: Allowance, now: float) -> float:
