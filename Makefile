@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: setup demo test check bench bench-routing docs format clients lock clean
+.PHONY: setup demo test check bench bench-routing docs format clients lock sbom audit-deps clean
 
 setup: $(STAMP)
 
@@ -66,6 +66,16 @@ lock: $(STAMP)
 	@for name in sdks aider uv; do $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 		--python-version 3.11 --exclude-newer "$$(date -u -d '7 days ago' +%F)" $(JOURNEYS)/requirements-$$name.in \
 		-o $(JOURNEYS)/requirements-$$name.lock; done
+
+# What a running stepdown consists of, as CycloneDX in JSON.
+SBOM ?= sbom.json
+sbom: $(STAMP)
+	@$(BIN)/python scripts/sbom.py "$(SBOM)"
+
+# What is known against the locked releases. It asks the network for advisories, so it is a step of its own and no test.
+audit-deps: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(JOURNEYS)/requirements-uv.lock
+	@$(UV) tool run pip-audit --disable-pip --require-hashes -r requirements.lock
 
 clean:
 	rm -rf $(VENV) $(JOURNEYS)/node_modules $(JOURNEYS)/.venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -86,7 +86,7 @@ def test_no_command_shows_it_raw(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_tail_shows_it_harmlessly(gateway: RunningGateway, options: list[str]) -> None:
-    command = [PROGRAM, "tail", "--port", str(gateway.port), "--once", "2", *options]
+    command = [str(PROGRAM), "tail", "--port", str(gateway.port), "--once", "2", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tail:
         until_it_ends(tail, lambda: ask(gateway.port, "POST", "/v1/messages", messages(HOSTILE)))
         assert tail.stdout
