@@ -14,7 +14,9 @@ import pytest
 from running_gateway import ask, clean, message, project_behind, running
 
 from stepdown.gateway.found import left_word
+from stepdown.ledger import Person, open_ledger
 from stepdown.practice.provider import PracticeProvider
+from stepdown.team.keep import create
 
 Said = subprocess.CompletedProcess[str]
 Program = Callable[..., Said]
@@ -250,6 +252,20 @@ def test_the_gateway_at_a_port_counts_for_the_directory(project: Path, program: 
 def test_a_gateway_with_a_token_is_not_taken(project: Path, program: Program) -> None:
     with running(project, STEPDOWN_GATEWAY_TOKEN="opensesame") as closed:
         assert shown(program("exec", "show"))[1]["ANTHROPIC_BASE_URL"] != closed.url
+
+
+def test_where_people_have_tokens_a_program_brings_its_users(
+    project: Path, program: Program, refused: Callable[..., str]
+) -> None:
+    with open_ledger() as ledger:
+        token = create(ledger, Person(name="ana", projects=(str(project),)), "root@vm", time.time())
+    assert "wants a token: set yours in STEPDOWN_GATEWAY_TOKEN" in refused(10, "exec", "claude")
+    brought = [shown(program("exec", "claude", STEPDOWN_GATEWAY_TOKEN=token))[1] for _ in range(2)]
+    assert brought[0]["ANTHROPIC_BASE_URL"] == brought[1]["ANTHROPIC_BASE_URL"], "the second finds what the first started"
+    headers = dict(line.split(": ") for line in brought[0]["ANTHROPIC_CUSTOM_HEADERS"].splitlines())
+    assert headers == {"x-stepdown-project": str(project), "x-stepdown-token": token}
+    port = int(brought[0]["ANTHROPIC_BASE_URL"].rpartition(":")[2])
+    assert ask(port, "POST", "/v1/messages", message(), {**headers, "x-api-key": "k"})[0] == 200
 
 
 def test_what_cannot_be_started_is_one_line(

@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import click
+import msgspec
 
 from stepdown.cli.arguments import TREE, directory
 from stepdown.cli.foreground import end_like, run
@@ -16,7 +17,7 @@ from stepdown.cli.trust import TRUST, insist
 from stepdown.clients import client_of
 from stepdown.errors import GatewayError
 from stepdown.gateway.background import ensure
-from stepdown.gateway.found import Found, find, left_word
+from stepdown.gateway.found import TOKEN, Found, find, left_word
 from stepdown.preferences import Preferences, load_preferences
 
 
@@ -44,7 +45,10 @@ def command(*, project: Path, port: int | None, trust: bool, command: tuple[str,
     preferences = load_preferences(root)
     gateway = _gateway(root, port, preferences, trust=trust)
     counted_for = str(root) if port is not None else gateway.project
-    there = there_at(gateway.url, preferences, project=counted_for)
+    token = os.environ.get(TOKEN, "") if gateway.closed else ""
+    if gateway.closed and not token:
+        raise GatewayError(f"the gateway at {gateway.url} wants a token: set yours in {TOKEN}")
+    there = there_at(gateway.url, preferences, project=counted_for, token=token)
     start = client_of(command[0]).start(there, command[1:], os.environ, root)
     for note in start.notes:
         complain(note)
@@ -64,10 +68,11 @@ def _gateway(root: Path, port: int | None, preferences: Preferences, *, trust: b
     """The one that was named, else that of the project or of a directory above it, else a new one."""
     if port is not None:
         return chosen(port)
-    open_ones = [one for one in left_word() if not one.closed]
+    open_ones = [one for one in left_word() if not one.closed or os.environ.get(TOKEN)]
     known = nearest(open_ones, root)
     there = find(known.host, known.port) if known else None
     if there is None:
         insist(preferences, root, trust=trust)  # the gateway that is started has no terminal to ask on
-        there = ensure(str(root))
-    return there
+        there, known = ensure(str(root)), None
+    # One that wants a token does not tell everybody whose requests it counts.
+    return msgspec.structs.replace(there, project=str(root) if known is None else known.project)

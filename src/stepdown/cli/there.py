@@ -7,9 +7,9 @@ from stepdown.preferences import Preferences
 from stepdown.providers import providers
 
 
-def there_at(url: str, preferences: Preferences, *, project: str = "") -> There:
-    """The gateway at an address, under the preferences it goes by."""
+def there_at(url: str, preferences: Preferences, *, project: str = "", token: str = "") -> There:
+    """The gateway at an address, under the preferences it goes by; `token` is shown to it by programs that are started now."""
     known = providers(preferences)
     behind = {name: known[name].url(protocol) for name, protocol in (("anthropic", "messages"), ("openai", "responses"))}
     others = {one.url for one in left_word()} | {f"http://127.0.0.1:{PORT}"}
-    return There(url=url, project=project, behind=behind, gateways=frozenset(others))
+    return There(url=url, project=project, behind=behind, gateways=frozenset(others), token=token)

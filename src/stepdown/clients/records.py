@@ -16,12 +16,14 @@ class There(msgspec.Struct, frozen=True, kw_only=True):
         project: what requests are counted for; "" leaves that to the gateway.
         behind: per provider, the address that the gateway stands in front of: ``{"anthropic": "https://api.anthropic.com"}``.
         gateways: addresses of other gateways of the user's; to send a client here instead changes nothing it can notice.
+        token: what the gateway wants to be shown; "" is nothing. Never written into a file.
     """
 
     url: str
     project: str = ""
     behind: Mapping[str, str] = {}
     gateways: frozenset[str] = frozenset()
+    token: str = ""
 
     @property
     def v1(self) -> str:
@@ -31,8 +33,8 @@ class There(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def headers(self) -> Mapping[str, str]:
         """Request headers by which the gateway knows whose requests these are; a header holds plain ASCII only."""
-        fits = self.project.isascii() and self.project.isprintable() and 0 < len(self.project) <= _LONGEST
-        return {"x-stepdown-project": self.project} if fits else {}
+        said = {"x-stepdown-project": self.project, "x-stepdown-token": self.token}
+        return {name: value for name, value in said.items() if _fits(value)}
 
     @property
     def is_first_party(self) -> bool:
@@ -49,6 +51,10 @@ class There(msgspec.Struct, frozen=True, kw_only=True):
 
 _LONGEST = 200
 """Characters of a header that a gateway takes."""
+
+
+def _fits(value: str) -> bool:
+    return value.isascii() and value.isprintable() and 0 < len(value) <= _LONGEST
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
