@@ -1,7 +1,6 @@
 """The gateway's own routes: its health, the dry run, ratings, modes, pins, and the lines of what passes."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -177,7 +176,7 @@ class Control:
 
     def _rate(self, ledger: Ledger, word: str, unit: str, project: str) -> Sequence[str]:
         """In the ledger's thread."""
-        return rate(ledger, self._desk.world.router, attempts_at(ledger, project, unit), word, time.time(), named=True)
+        return rate(ledger, self._desk.world.router, attempts_at(ledger, project, unit), word, self._desk.now, named=True)
 
     async def mode(self, request: Request) -> Response:
         """``POST /v1/stepdown/mode`` with ``{"mode": "delegated"}``."""
@@ -204,7 +203,7 @@ class Control:
         why = self._desk.unknown_pin(said.pin)
         if why:
             return _failed(400, why)
-        pinned = Pinned(self._desk.meant(said.pin), time.time() + said.seconds)
+        pinned = Pinned(self._desk.meant(said.pin), self._desk.now + said.seconds)
         self._desk.set_pin(pinned)
         self._note(request, "pin set", f"{pinned.pin} for {said.seconds / 3600:g} h")
         return _json({"pin": pinned.pin, "until": pinned.until})

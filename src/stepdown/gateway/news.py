@@ -15,6 +15,8 @@ WHILE: Final = 30.0
 _OVERLAP: Final = 10.0
 """Seconds by which conversations are read again that were seen already: one is known by when its request came, and written when
 that has ended. Who is later than that is asked for when they speak here (`elsewhere`)."""
+_AGREE: Final = 60.0
+"""Seconds between two comparisons of the clocks."""
 _SHARE: Final = 10
 """Reading them may take one in so many seconds of the thread's time."""
 
@@ -29,17 +31,20 @@ class News:
     Args:
         changed: called when somebody has written, before anything is read.
         clock: seconds since the epoch.
+        agree: compares that clock with the ledger's.
 
     Attributes:
         asked: when a request came last, on the monotonic clock; written by the thread that decides.
         heard: is told the conversations that were seen, this gateway's own among them.
     """
 
-    def __init__(self, changed: Callable[[], None], clock: Callable[[], float]) -> None:
+    def __init__(self, changed: Callable[[], None], clock: Callable[[], float], agree: Callable[[Ledger], None]) -> None:
         self.asked = -math.inf
         self.heard: Callable[[Sequence[Conversation]], object] = nobody
         self._changed = changed
         self._clock = clock
+        self._agree = agree
+        self._agree_next = 0.0
         self._stamp: int | None = None
         self._next = self._talks_next = 0.0
         self._since = clock()
@@ -60,7 +65,11 @@ class News:
         Raises:
             LedgerError: the ledger cannot be read.
         """
-        self._next = time.monotonic() + EVERY
+        begun = time.monotonic()
+        self._next = begun + EVERY
+        if begun >= self._agree_next:
+            self._agree_next = begun + _AGREE
+            self._agree(ledger)
         stamp = ledger.stamp()
         if stamp != self._stamp:
             self._stamp = stamp

@@ -1,7 +1,6 @@
 """The gateway as the live page sees it: what is under way, what has passed, how the models answer, and what may be switched."""
 
 import statistics
-import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -160,7 +159,7 @@ class GatewayHost:
         """See `Host.pin`."""
         why = self._desk.unknown_pin(pin) if pin else ""
         if not why:
-            self._desk.set_pin(Pinned(self._desk.meant(pin), time.time() + seconds) if pin else None)
+            self._desk.set_pin(Pinned(self._desk.meant(pin), self._desk.now + seconds) if pin else None)
         return why
 
     async def rate(self, project: str, unit: str, word: str) -> Sequence[str]:

@@ -59,6 +59,7 @@ class Recorder:
         preferences: for what routing is told; without them, of every project that it has no past.
         project: the project whose context has been read when `start` returns; of others it is read when first asked for.
         clock: seconds since the epoch.
+        agree: compares that clock with the ledger's, once it is open and every minute; in the thread that writes.
         interval: seconds between a change and its being written.
         idle: seconds after which a unit that is silent has ended.
         journal: where to keep what the ledger does not take; ``gateway-journal.jsonl`` in STEPDOWN_HOME if not given.
@@ -71,6 +72,7 @@ class Recorder:
         preferences: Preferences | None = None,
         project: str = "",
         clock: Callable[[], float] = time.time,
+        agree: Callable[[Ledger], None] = lambda _: None,
         interval: float = 0.25,
         idle: float = 1800.0,
         journal: Path | None = None,
@@ -84,12 +86,12 @@ class Recorder:
         self._name = f"{GATEWAY}-{secrets.token_hex(8)}"
         self._count = 0
         self._published = Published(preferences, clock, idle)
-        self._news = News(self._published.changed, clock)
+        self._news = News(self._published.changed, clock, agree)
         if project:
             self._published.add(project)
         journal = journal or home() / JOURNAL
         self._notes = Notes(journal.with_name(NOTES), self._name)
-        self._writer = Writer(open_ledger, Journal(journal), self._notes, clock)
+        self._writer = Writer(open_ledger, Journal(journal), self._notes, clock, agree)
         self._untold: deque[Word] = deque(maxlen=_TOLD)  # of the thread alone, as the writer is
         # Guards everything below, which both threads change; never held while anything is written or read.
         self._changed = threading.Condition()

@@ -98,7 +98,7 @@ class Passage:
         self._route = route
         self._clock: Callable[[], float] = time.monotonic
         self._began = began
-        self._at = time.time() - (self._clock() - began)
+        self._at = relay.desk.now - (self._clock() - began)
         self._added: float | None = None
         self._first_byte: float | None = None
         self._tried = 0
@@ -257,7 +257,7 @@ class Passage:
         """An answer that is an error: the next is asked where there is one; the last one's is the client's, as it is."""
         failure = failure_of(answer.status)
         if failure == "provider":
-            self._relay.resting.note(hop, rest(headers, time.time()))
+            self._relay.resting.note(hop, rest(headers, self._relay.desk.now))
         if not last:
             return None
         await self._pass_on(answer, None, hop)

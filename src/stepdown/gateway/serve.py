@@ -23,6 +23,7 @@ from stepdown.dashboard.app import Dashboard
 from stepdown.errors import GatewayError, LedgerError, StepdownError
 from stepdown.gateway.app import Gateway
 from stepdown.gateway.books import Books, Line
+from stepdown.gateway.clock import Clock
 from stepdown.gateway.control import Control
 from stepdown.gateway.conversations import Conversations
 from stepdown.gateway.desk import Desk
@@ -159,11 +160,12 @@ async def serve(
     )
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(taken.close)
-        recorder = Recorder(open_ledger, preferences=preferences, project=options.project)
+        clock = Clock()
+        recorder = Recorder(open_ledger, preferences=preferences, project=options.project, clock=clock, agree=clock.agree)
         await recorder.start()
         stack.push_async_callback(recorder.close)
         ring = Keyring(options.token, always=options.host not in LOOPBACK)
-        people = People(ring, recorder)
+        people = People(ring, recorder, clock=clock)
         await people.start()
         found = msgspec.structs.replace(found, closed=ring.closed)
         world = World.of(preferences, environ)
@@ -177,13 +179,13 @@ async def serve(
         )
         status, resting = StatusFiles(recorder, found), Resting()
         lately = Passing(resting)
-        purse = Purse(recorder, lambda: desk.world, f"{found.port}-{secrets.token_hex(8)}", time.time)
+        purse = Purse(recorder, lambda: desk.world, f"{found.port}-{secrets.token_hex(8)}", clock)
         told, told_away = _watching(observer, log)
-        books = Books(recorder, preferences.policy, observers=(status.passed, lately.passed, *told), purse=purse)
+        books = Books(recorder, preferences.policy, clock, observers=(status.passed, lately.passed, *told), purse=purse)
         stack.callback(purse.close)
         stack.callback(asyncio.ensure_future(purse.tend()).cancel)
         known = Conversations((one.project, one.id, one.state) for one in recorder.remembered())
-        desk = Desk(world, books, project=options.project, environ=environ, conversations=known)
+        desk = Desk(world, books, project=options.project, environ=environ, clock=clock, conversations=known)
         desk.catch_up = Elsewhere(recorder, known, options.project, shared=is_shared(environ)).catch_up
         if options.mode and (problem := desk.switch(options.mode)):
             raise GatewayError(problem)

@@ -55,6 +55,7 @@ class Writer:
         journal: takes what would be too much for the memory, and what is left at the end.
         notes: this gateway's own; beside them are those that others left behind.
         clock: seconds since the epoch.
+        agree: compares that clock with the ledger's.
 
     Attributes:
         waiting: what the ledger does not have yet, the oldest first.
@@ -64,7 +65,14 @@ class Writer:
         retry_at: before this moment of the monotonic clock `write` does not try again.
     """
 
-    def __init__(self, open_ledger: Callable[[], Ledger], journal: Journal, notes: Notes, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        open_ledger: Callable[[], Ledger],
+        journal: Journal,
+        notes: Notes,
+        clock: Callable[[], float],
+        agree: Callable[[Ledger], None],
+    ) -> None:
         self.waiting: dict[Entry, None] = {}
         self.remembered: Sequence[Conversation] = ()
         self.trouble = ""
@@ -74,6 +82,7 @@ class Writer:
         self._journal = journal
         self._notes = notes
         self._clock = clock
+        self._agree = agree
         self._ledger: Ledger | None = None
         self._talks: dict[Name, Conversation] = {}
         self._is_woken = False  # whether what is called alongside waits for a transaction
@@ -178,6 +187,7 @@ class Writer:
             self._let_go()
             self._ledger = ledger = self._open_ledger()
             self._opening += 1
+            self._agree(ledger)
             self._replay(ledger)
             if not self._has_inherited:
                 now = self._clock()
