@@ -75,7 +75,7 @@ sbom: $(STAMP)
 # What is known against the locked releases. It asks the network for advisories, so it is a step of its own and no test.
 audit-deps: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(JOURNEYS)/requirements-uv.lock
-	@$(UV) tool run pip-audit --disable-pip --require-hashes -r requirements.lock
+	@$(UV) tool run pip-audit --strict --disable-pip --require-hashes -r requirements.lock
 
 clean:
 	rm -rf $(VENV) $(JOURNEYS)/node_modules $(JOURNEYS)/.venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,7 @@
 """A repository that somebody else wrote: what its own preferences may not do before the user has agreed to it."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from gateway_house import messages
 from pane import TMUX, Pane
 from running_gateway import PROGRAM, ask, clean, running
 
+from stepdown.gateway.found import left_word
 from stepdown.practice.provider import PracticeProvider
 
 Said = subprocess.CompletedProcess[str]
@@ -189,3 +191,20 @@ def test_a_link_that_leads_out_of_the_repository_shows_nothing_of_what_it_leads_
     (repository / "stepdown.yaml").symlink_to("/dev/zero")
     said = stepdown("plan", repository)
     assert (said.returncode, "no ordinary file" in said.stderr) == (2, True)
+
+
+def test_a_module_of_the_repositorys_is_not_taken_for_one_of_ours(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway in the background is started where somebody works, and reads no code from there."""
+    for name in ("stepdown", "msgspec", "uvicorn", "json", "sitecustomize"):
+        (repository / f"{name}.py").write_text("import os; open(os.environ['MARK'], 'w').close()")
+    monkeypatch.chdir(repository)
+    wants(repository, "models: {default: claude-sonnet-4-6}\n")
+    mark = repository / "loaded"
+    try:
+        said = stepdown("exec", "--", "true", MARK=str(mark))
+        assert said.returncode == 0, said.stderr
+        assert not mark.exists()
+    finally:
+        for one in left_word():
+            os.kill(one.pid, signal.SIGTERM)
+        until(lambda: not left_word())
