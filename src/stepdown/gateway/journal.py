@@ -37,6 +37,14 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        try:
+            return self.path.stat().st_size
+        except OSError:  # nothing ever was
+            return 0
+
     def append(self, entries: Sequence[Entry]) -> None:
         """Keep entries that have ended: all of them, on the disk when this returns, or none.
 

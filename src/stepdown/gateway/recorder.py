@@ -91,7 +91,8 @@ class Recorder:
             self._published.add(project)
         journal = journal or home() / JOURNAL
         self._notes = Notes(journal.with_name(NOTES), self._name)
-        self._writer = Writer(open_ledger, Journal(journal), self._notes, clock, agree)
+        self._journal = Journal(journal)
+        self._writer = Writer(open_ledger, self._journal, self._notes, clock, agree)
         self._untold: deque[Word] = deque(maxlen=_TOLD)  # of the thread alone, as the writer is
         # Guards everything below, which both threads change; never held while anything is written or read.
         self._changed = threading.Condition()
@@ -118,6 +119,16 @@ class Recorder:
     def trouble(self) -> str:
         """Why the ledger takes nothing, one line; "" while it does."""
         return self._writer.trouble
+
+    @property
+    def waiting(self) -> int:
+        """How many units used what the ledger does not have yet, as far as that is in memory."""
+        return len(self._writer.waiting) + len(self._dirty)
+
+    @property
+    def kept(self) -> int:
+        """Bytes in the journal, which the ledger does not have either."""
+        return self._journal.size
 
     def is_open(self, key: str) -> bool:
         """Whether something is added up under this key."""

@@ -174,6 +174,10 @@ async def serve(
                 catalog=lambda: desk.world.catalog,
                 meters=lambda: books.context(options.project).meters,
                 streams=lambda: books.streams,
+                requests=lambda: len(books.serving),
+                in_trouble=lambda: bool(recorder.trouble),
+                waiting=lambda: recorder.waiting,
+                kept=lambda: recorder.kept,
             ),
             environ,
         )

@@ -39,11 +39,19 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         catalog: the models that may be named; others are counted together, so that nobody can make up labels.
         meters: the budgets, as far as they are used.
         streams: how many streams are under way.
+        requests: how many requests are under way, streams among them.
+        in_trouble: whether the ledger takes nothing.
+        waiting: how many units used what the ledger does not have yet.
+        kept: bytes of what the ledger would not take, on this gateway's own disk.
     """
 
     catalog: "Callable[[], Catalog]"
     meters: Callable[[], Sequence[Meter]]
     streams: Callable[[], int]
+    requests: Callable[[], int] = int
+    in_trouble: Callable[[], bool] = bool
+    waiting: Callable[[], int] = int
+    kept: Callable[[], int] = int
 
 
 class Observer:

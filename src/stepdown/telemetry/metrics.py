@@ -161,6 +161,12 @@ class _Now(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily | InfoMetricFamily]:
         yield InfoMetricFamily("stepdown", "The gateway", {"version": version("stepdown")})
         yield GaugeMetricFamily("stepdown_streams_in_flight", "Streams under way", self._view.streams())
+        yield GaugeMetricFamily("stepdown_requests_in_flight", "Requests under way", self._view.requests())
+        yield GaugeMetricFamily("stepdown_ledger_trouble", "1 while the ledger takes nothing", float(self._view.in_trouble()))
+        yield GaugeMetricFamily(
+            "stepdown_ledger_waiting_units", "Units that used what the ledger does not have yet", self._view.waiting()
+        )
+        yield GaugeMetricFamily("stepdown_journal_bytes", "What is kept on this disk for the ledger", self._view.kept())
         used = GaugeMetricFamily("stepdown_budget_used_ratio", "How much of a budget is used; 1 is all", labels=("meter",))
         left = GaugeMetricFamily("stepdown_budget_remaining_usd", "US dollars left of a budget", labels=("meter",))
         # The fullest first: a subscription that two budgets watch has one name, and a name may come only once.
