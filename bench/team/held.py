@@ -186,7 +186,7 @@ class _Lasting:
         """The gateways' memory, now and then; a request goes wrong now and then, too."""
         memory: list[list[tuple[float, int]]] = [[] for _ in self._up]
         models = {one.served.rpartition("/")[2] for one in self._up}
-        due = began + _FAULT
+        due = began + _FAULT / 2
         while (now := time.monotonic()) < began + seconds:
             for one, seen in zip(self._up, memory, strict=True):
                 seen.append((now - began, memory_bytes(one.pid)))
