@@ -41,6 +41,8 @@ class Proxy:
         self._server = str(folder / ".s.PGSQL.5432")
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.address = f"postgresql://stepdown@127.0.0.1:{self._listening.getsockname()[1]}/postgres"
+        self._ends: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -50,13 +52,15 @@ class Proxy:
             except OSError:
                 return
             server = socket.socket(socket.AF_UNIX)
+            self._ends += [client, server]
             try:
                 server.connect(self._server)
             except OSError:
-                client.close()
+                client.shutdown(socket.SHUT_RDWR)
                 continue
             for one, other in ((client, server), (server, client)):
-                threading.Thread(target=self._pass, args=(one, other, one is server), daemon=True).start()
+                self._threads.append(threading.Thread(target=self._pass, args=(one, other, one is server), daemon=True))
+                self._threads[-1].start()
 
     def _pass(self, one: socket.socket, other: socket.socket, answers: bool) -> None:
         try:
@@ -74,6 +78,13 @@ class Proxy:
 
     def close(self) -> None:
         self._listening.close()
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(5)
+        for end in self._ends:
+            end.close()
 
 
 class Work:

@@ -1,8 +1,9 @@
 """What has passed and is not in the ledger yet, noted on the disk at once: a gateway that is killed loses nothing of it.
 
 Two files of each gateway take turns: one takes notes while what the other holds goes into the ledger, and that one is emptied
-when it is there. A note is one write that waits for no disk; it outlives the process, not a power cut. The first file is locked
-for as long as its gateway lives, so that the next one to be started knows what was left behind.
+when it is there. A note is one write that waits for no disk; it outlives the process, not a power cut. It is taken when a
+request has ended: what a killed gateway had under way is not in it. The first file is locked for as long as its gateway lives,
+so that the next one to be started knows what was left behind.
 """
 
 import contextlib
