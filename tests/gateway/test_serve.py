@@ -17,7 +17,8 @@ from stepdown.alerts import Alerts
 from stepdown.decision import Meter
 from stepdown.errors import GatewayError
 from stepdown.gateway.found import Found, ask, find, running
-from stepdown.gateway.serve import Options, listen, serve, stamps
+from stepdown.gateway.options import Options
+from stepdown.gateway.serve import listen, serve, stamps
 from stepdown.ledger.memory import MemoryLedger
 from stepdown.policy import DEFAULT_POLICY
 from stepdown.practice.provider import PracticeProvider

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stepdown.gateway.books import Line
     from stepdown.gateway.desk import Desk
     from stepdown.gateway.logs import Log
-    from stepdown.gateway.serve import Options
+    from stepdown.gateway.options import Options
 
 _log: Final = logging.getLogger("stepdown.gateway")
 
@@ -94,7 +94,7 @@ def command(
     """
     from stepdown.gateway.descriptors import allow_many  # noqa: PLC0415  (for this command alone)
     from stepdown.gateway.logs import Log  # noqa: PLC0415  (likewise)
-    from stepdown.gateway.serve import Options  # noqa: PLC0415  (the server, for this command alone)
+    from stepdown.gateway.options import Options  # noqa: PLC0415  (the server, for this command alone)
 
     project = project_at(path)
     options = Options(
