@@ -92,8 +92,7 @@ async def test_a_conversation_between_two_gateways_keeps_its_unit_its_model_and_
     answers = []
     for turn in ("Fix the typo in README.md", "And add a line to the changelog", "Now rename the function"):
         answers.append(await talker.says(turn))
-        for number in range(3):
-            answers.append(await talker.runs(f"done {number}"))
+        answers += [await talker.runs(f"done {number}") for number in range(3)]
         between.turn += turn.startswith("And")  # so that both begin a turn
     assert [answer.status for answer in answers] == [200] * 12
     assert {served.model for served in provider.log} == {"claude-sonnet-4-6"}
