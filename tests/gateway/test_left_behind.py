@@ -1,12 +1,17 @@
 """A gateway that dies loses next to nothing, and the next one puts in order what it left."""
 
 import asyncio
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
 from recording import program, recording, records, total
 
+from stepdown.gateway.left_behind import settle_left_behind
+from stepdown.gateway.presence import Presence
 from stepdown.ledger import Attempt, open_ledger
+from stepdown.ledger.port import GATEWAY
 from stepdown.units import Tokens
 
 
@@ -112,3 +117,24 @@ async def test_what_a_dead_gateway_left_is_ended_and_what_a_living_one_does_is_n
     assert used.cache_loss_usd == 0.25
     assert idle is not None
     assert (idle.failure, idle.tokens, idle.requests) == ("cancelled", None, 0)
+
+
+async def test_a_gateway_on_another_machine_is_left_alone_for_as_long_as_it_says_that_it_is_there(file: Path) -> None:
+    elsewhere = Attempt(project="/p", unit_type="t", unit_id="u", started=1.0, agent=GATEWAY, run="gateway-ffffffff4026-7-1")
+    with open_ledger(str(file)) as ledger:
+        ledger.begin(elsewhere)
+        ledger.there(elsewhere.run)
+        assert settle_left_behind(ledger, 5.0) == 0
+        with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE gateways SET until = until - 121")  # two minutes without a word
+        assert ledger.gateways() == frozenset()
+        assert settle_left_behind(ledger, 5.0) == 1
+
+
+async def test_a_gateway_says_that_it_is_there_with_the_first_thing_that_it_writes(file: Path) -> None:
+    async with recording(file) as recorder:
+        Presence(recorder, recorder.run)
+        recorder.begin("a", Attempt(project="/p", unit_type="t", unit_id="u", started=1.0))
+        assert await recorder.flush()
+        with open_ledger(str(file)) as ledger:
+            assert ledger.gateways() == {recorder.run}

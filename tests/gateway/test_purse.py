@@ -38,8 +38,8 @@ class Gate:
         self.name = name
         self._count = 0
 
-    async def admit(self, expected: Amounts = EACH, remaining: float = LIMIT) -> Ticket | str:
-        return await self.purse.admit("/p", None, "a/b", expected, {"the team's budget": remaining})
+    async def admit(self, expected: Amounts = EACH, used: float = 0.0) -> Ticket | str:
+        return await self.purse.admit("/p", None, "a/b", expected, {"the team's budget": used})
 
     def spend(self, ticket: Ticket, usd: float) -> None:
         """A request has ended."""
@@ -86,7 +86,7 @@ async def test_three_gateways_spend_what_there_is_and_no_more(tmp_path: Path, se
 
     async def work(gate: Gate) -> int:
         done = 0
-        while isinstance(ticket := await gate.admit(remaining=chance.choice([0.0, LIMIT])), Ticket):
+        while isinstance(ticket := await gate.admit(used=chance.choice([0.0, 1.0])), Ticket):
             await asyncio.sleep(chance.random() * 0.02)
             gate.spend(ticket, EACH.usd * chance.choice([0.2, 0.9, 1.0]))
             done += 1
@@ -115,9 +115,9 @@ async def test_what_is_not_needed_is_given_back(tmp_path: Path) -> None:
         assert held(file) > EACH.usd  # with something for the next ones
         one.spend(ticket, 0.01)
         everything = Amounts(LIMIT - 0.01, 1)
-        assert isinstance(await two.admit(everything), Ticket)
+        assert isinstance(await two.admit(everything, 1.0), Ticket)
         await until(lambda: held(file) == pytest.approx(LIMIT - 0.01, abs=0.03), 5)
-        refused = await one.admit(Amounts(0.4, 1), 0.0)
+        refused = await one.admit(Amounts(0.4, 1), 1.0)
         assert refused == "the team's budget is used up but for what requests under way may need" or isinstance(refused, Ticket)
 
 
@@ -158,7 +158,7 @@ async def test_without_the_ledger_the_policy_decides(tmp_path: Path) -> None:
 
         async with gate(tmp_path, "a", ledger=ledger) as flowing, gate(tmp_path, "b", HALTING, ledger) as halting:
             for one in (flowing, halting):
-                assert isinstance(await one.admit(remaining=0.0), Ticket)
+                assert isinstance(await one.admit(used=1.0), Ticket)
             cluster.stop("immediate")
             began = time.monotonic()
             assert isinstance(await flowing.admit(), Ticket)
@@ -169,4 +169,4 @@ async def test_without_the_ledger_the_policy_decides(tmp_path: Path) -> None:
             assert "cannot be used" in str(refused)
             cluster.start()
             await asyncio.sleep(1.5)
-            assert isinstance(await halting.admit(remaining=0.0), Ticket)
+            assert isinstance(await halting.admit(used=1.0), Ticket)

@@ -118,7 +118,7 @@ def test_every_table_is_copied(database: str, cluster: Cluster, tmp_path: Path) 
         fill(team)
     name = name_of(database)
     there = {row[0] for row in cluster.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", name)}
-    assert there == {*TABLES, "holds", "written", "stepdown_schema"}
+    assert there == {*TABLES, "gateways", "holds", "written", "stepdown_schema"}
     with opened(database) as team, opened(str(tmp_path / "b.db")) as other:
         rows = copy(team, other).rows
     assert all(rows[table] for table in TABLES)

@@ -171,9 +171,8 @@ class Books:
         """See `Witness.admitted`."""
         if self._purse is None or not route.counted:
             return ""
-        meters = self._recorder.context(route.project).meters
-        remaining = {meter.name: meter.remaining for meter in meters if meter.remaining is not None}
-        answer = await self._purse.admit(route.project, route.person, route.hops[0].model.ref, route.expected, remaining)
+        used = {meter.name: meter.used for meter in self.context(route.project, route.person).meters}
+        answer = await self._purse.admit(route.project, route.person, route.hops[0].model.ref, route.expected, used)
         if isinstance(answer, str):
             return answer
         self._tickets[route.id] = answer

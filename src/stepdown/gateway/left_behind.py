@@ -9,15 +9,15 @@ from stepdown.ledger.records import Outcome, Record
 
 
 def name_of_run() -> str:
-    """The name of this process, unlike any other before or after it on this machine: ``gateway-BOOT-PID-START``."""
-    return f"{GATEWAY}-{_boot()}-{os.getpid()}-{_start(os.getpid())}"
+    """The name of this process, unlike any other before or after it, wherever it runs: ``gateway-PLACE-PID-START``."""
+    return f"{GATEWAY}-{_place()}-{os.getpid()}-{_start(os.getpid())}"
 
 
 def settle_left_behind(ledger: Ledger, now: float) -> int:
     """End the attempts of gateways that run no more, in one transaction; how many there were.
 
-    Should one of them still run after all (on another machine, in another container), nothing is lost by this: it begins
-    another attempt for what it sees from then on.
+    One on another machine, or in another container, is known by what it says of itself (`Ledger.there`). Should one still run
+    after all, nothing is lost by this: it begins another attempt for what it sees from then on.
 
     Args:
         ledger: this gateway's own.
@@ -28,7 +28,8 @@ def settle_left_behind(ledger: Ledger, now: float) -> int:
     """
     with ledger.batch():  # from the first look on: another gateway may be starting at the same moment
         running = [one for one in ledger.unfinished() if one.attempt.agent == GATEWAY]
-        dead = {run for run in {one.attempt.run for one in running} if not _is_alive(run)}
+        there = ledger.gateways()
+        dead = {run for run in {one.attempt.run for one in running} if not _is_alive(run, there)}
         left = [one for one in running if one.attempt.run in dead]
         for record in left:
             ledger.settle(record.id, _outcome(record, now))
@@ -52,11 +53,11 @@ def _outcome(record: Record, now: float) -> Outcome:
     )
 
 
-def _is_alive(run: str) -> bool:
-    boot, _, process = run.removeprefix(f"{GATEWAY}-").partition("-")
+def _is_alive(run: str, there: frozenset[str]) -> bool:
+    place, _, process = run.removeprefix(f"{GATEWAY}-").partition("-")
     pid, _, start = process.partition("-")
-    if boot != _boot() or not pid.isdecimal():
-        return False
+    if place != _place() or not pid.isdecimal():
+        return run in there
     try:
         os.kill(int(pid), 0)
     except (ProcessLookupError, OverflowError):
@@ -66,11 +67,14 @@ def _is_alive(run: str) -> bool:
     return _start(int(pid)) == start
 
 
-def _boot() -> str:
-    """Which start of the machine this is; "0" where the system does not say."""
+def _place() -> str:
+    """Which start of the machine this is, and in which container, since each counts its processes by itself."""
+    said = []
     with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
-    return "0"
+        said.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8])
+    with contextlib.suppress(OSError):
+        said.append("".join(letter for letter in str(Path("/proc/self/ns/pid").readlink()) if letter.isdecimal()))
+    return "".join(said) or "0"
 
 
 def _start(pid: int) -> str:

@@ -27,6 +27,7 @@ from stepdown.gateway.options import HERE, Options
 from stepdown.gateway.page import GatewayHost, Passing
 from stepdown.gateway.passed import Passed
 from stepdown.gateway.people import People
+from stepdown.gateway.presence import Presence
 from stepdown.gateway.purse import Purse
 from stepdown.gateway.recorder import Recorder
 from stepdown.gateway.resting import Resting
@@ -91,6 +92,7 @@ async def assembled(
     books = Books(recorder, preferences.policy, clock, observers=(status.passed, lately.passed, *told), purse=purse)
     stack.callback(purse.close)
     stack.callback(asyncio.ensure_future(purse.tend()).cancel)
+    stack.callback(asyncio.ensure_future(Presence(recorder, recorder.run).keep()).cancel)
     known = Conversations((one.project, one.id, one.state) for one in recorder.remembered())
     world = World.of(preferences, environ)
     desk = Desk(world, books, project=options.project, environ=environ, clock=clock, conversations=known)

@@ -24,7 +24,7 @@ from stepdown.ledger.records import Cap, Hold, Measure, Person, Scope
 from stepdown.ledger.rules import measured, shown
 from stepdown.limits import Limit, limits
 
-_AHEAD: Final = 16
+_AHEAD: Final = 64
 """So many requests' worth is set aside at once, where that is at most this fraction of what is left."""
 _IDLE: Final = 2.0
 """Seconds without a request after which what is set aside and not needed is given back."""
@@ -132,7 +132,7 @@ class Purse:
         self._meters[name] = (time.monotonic(), tuple(meter_of(limit, ledger, now) for limit in theirs))
 
     async def admit(
-        self, project: str, person: Person | None, model: str, expected: Amounts, remaining: Mapping[str, float]
+        self, project: str, person: Person | None, model: str, expected: Amounts, used: Mapping[str, float]
     ) -> Ticket | str:
         """Let a request through, or say why not.
 
@@ -141,7 +141,7 @@ class Purse:
             person: whose token it came with.
             model: provider-qualified, which is asked first.
             expected: what it is expected to use.
-            remaining: per budget's name what was left of it when that was read last, in US dollars.
+            used: per budget's name the fraction of it that was used when that was read last.
         """
         found = [one for one in self.limits(project, person) if one.hard and one.scope.model in {None, model}]
         ticket = Ticket(expected, tuple(dict.fromkeys((one.scope, one.measure) for one in found)))
@@ -152,7 +152,7 @@ class Purse:
             async with self._asking:
                 if self._take(ticket):  # somebody has had enough set aside for all who wait
                     return ticket
-                full = await self._more(ticket, found, remaining)
+                full = await self._more(ticket, found, used)
                 if full is None:
                     self._take(ticket, whatever=True)  # one that runs alone may take whatever there is (SPEC section 7)
                     return ticket
@@ -171,12 +171,12 @@ class Purse:
                 pot.touched = time.monotonic()
             return True
 
-    async def _more(self, ticket: Ticket, found: Sequence[Limit], remaining: Mapping[str, float]) -> tuple[str, bool] | None:
+    async def _more(self, ticket: Ticket, found: Sequence[Limit], used: Mapping[str, float]) -> tuple[str, bool] | None:
         """Have more set aside; None where there is something of everything, else why not, and whether waiting is in vain."""
         if time.monotonic() < self._blind_until:
             return self._blind()
         caps = [one.cap(self._clock()) for one in found]
-        wanted = list(self._wanted(ticket, found, remaining))
+        wanted = list(self._wanted(ticket, found, used))
         try:
             return await asyncio.wait_for(self._recorder.ask(lambda ledger: self._set_aside(ledger, wanted, caps)), _ANSWER)
         except (LedgerError, TimeoutError) as error:
@@ -201,7 +201,7 @@ class Purse:
                 return f"{cap.name} is used up ({shown(measured(spent, cap.measure), cap)})", True
         return (f"{full[0].name} is used up but for what requests under way may need", False) if full else None
 
-    def _wanted(self, ticket: Ticket, found: Sequence[Limit], remaining: Mapping[str, float]) -> Iterator[Hold]:
+    def _wanted(self, ticket: Ticket, found: Sequence[Limit], used: Mapping[str, float]) -> Iterator[Hold]:
         """What is missing for a request, with some more for the next ones where plenty is left."""
         with self._lock:
             for scope, measure in ticket.pots:
@@ -213,9 +213,9 @@ class Purse:
                 if missing <= 0:
                     continue
                 left = min(
-                    (remaining.get(one.name, 0.0) for one in found if (one.scope, one.measure) == (scope, measure)), default=0.0
+                    one.limit * (1.0 - used.get(one.name, 1.0)) for one in found if (one.scope, one.measure) == (scope, measure)
                 )
-                more = missing + min(_AHEAD * amount, left / _AHEAD)
+                more = missing + max(0.0, min(_AHEAD * amount, left / _AHEAD))
                 yield Hold(scope=scope, measure=measure, amount=more, least=missing, alone=not pot.reserved)
 
     def _blind(self) -> tuple[str, bool] | None:

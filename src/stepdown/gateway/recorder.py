@@ -82,7 +82,8 @@ class Recorder:
         self._idle = idle
         self.rounds = 0
         """How often what passed was taken to be written, or tried to."""
-        self._run = name_of_run()
+        self.run = name_of_run()
+        """This process, as its attempts name it."""
         self._name = f"{GATEWAY}-{secrets.token_hex(8)}"
         self._count = 0
         self._published = Published(preferences, clock, idle)
@@ -345,7 +346,7 @@ class Recorder:
 
     def _begin(self, key: str, attempt: Attempt) -> Entry:
         self._count += 1
-        marks = {"agent": GATEWAY, "run": self._run, "key": f"{self._name}-{self._count}.1"}
+        marks = {"agent": GATEWAY, "run": self.run, "key": f"{self._name}-{self._count}.1"}
         entry = Entry(Place(attempt=msgspec.structs.replace(accepted_attempt(attempt), **marks)), touched=time.monotonic())
         self._open[key] = entry
         self._mark(entry)

@@ -89,6 +89,7 @@ class MemoryLedger:
         self._conversations: dict[tuple[str, str], Conversation] = {}
         self._holds: dict[tuple[str, Scope, str], float] = {}
         self._keys: dict[str, Key] = {}
+        self._gateways: set[str] = set()
         self._acts: list[Act] = []
         self._batching = False
 
@@ -169,6 +170,14 @@ class MemoryLedger:
     def hold(self, holder: str, holds_: Sequence[Hold]) -> None:
         """See `Ledger.hold`; nobody else has this ledger, so that nothing has to expire."""
         self._holds |= {(holder, one.scope, one.measure): one.amount for one in holds_}
+
+    def there(self, gateway: str) -> None:
+        """See `Ledger.there`; nobody else has this ledger, so that nobody is taken for dead."""
+        self._gateways.add(clean(gateway))
+
+    def gateways(self) -> frozenset[str]:
+        """See `Ledger.gateways`."""
+        return frozenset(self._gateways)
 
     def now(self) -> float:
         """See `Ledger.now`."""

@@ -155,6 +155,14 @@ class Ledger(Protocol):
         """Say what a gateway has set aside now of each of these scopes; without a word it is free again after a minute."""
         ...
 
+    def there(self, gateway: str) -> None:
+        """Say that a gateway is there. Without a word it is taken for dead after two minutes."""
+        ...
+
+    def gateways(self) -> frozenset[str]:
+        """The gateways that are there."""
+        ...
+
     def now(self) -> float:
         """Seconds since the epoch, by the ledger's own clock: the one that everybody who shares it agrees on."""
         ...

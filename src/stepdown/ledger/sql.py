@@ -170,6 +170,16 @@ class SqlLedger(abc.ABC):
         with self.writing() as connection:
             holds.put(connection, holder, holds_)
 
+    def there(self, gateway: str) -> None:
+        """See `Ledger.there`."""
+        with self.writing() as connection:
+            holds.there(connection, clean(gateway))
+
+    def gateways(self) -> frozenset[str]:
+        """See `Ledger.gateways`."""
+        with self.reading() as connection:
+            return holds.gateways(connection)
+
     def now(self) -> float:
         """See `Ledger.now`."""
         with self.reading() as connection:

@@ -67,6 +67,12 @@ CREATE TABLE acts (
 -- What time it is: where several machines share a ledger, its own clock is the one that they agree on.
 CREATE VIEW ledger_clock AS SELECT (julianday('now') - 2440587.5) * 86400.0 AS now;
 
+-- Gateways that are there, until `until`: what they have running is theirs, on whatever machine they are.
+CREATE TABLE gateways (
+    name TEXT PRIMARY KEY,
+    until REAL NOT NULL                         -- by the ledger's own clock
+) WITHOUT ROWID;
+
 -- What gateways have set aside of budgets for requests that are under way or about to come, until they say so again or `until`.
 CREATE TABLE holds (
     holder TEXT NOT NULL,

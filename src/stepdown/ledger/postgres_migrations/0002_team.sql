@@ -71,6 +71,12 @@ CREATE TABLE acts (
 -- What time it is: where several machines share a ledger, its own clock is the one that they agree on.
 CREATE VIEW ledger_clock AS SELECT extract(epoch FROM clock_timestamp())::double precision AS now;
 
+-- Gateways that are there, until `until`: what they have running is theirs, on whatever machine they are.
+CREATE TABLE gateways (
+    name text COLLATE "C" PRIMARY KEY,
+    until double precision NOT NULL                         -- by the ledger's own clock
+);
+
 -- What gateways have set aside of budgets for requests that are under way or about to come, until they say so again or `until`.
 CREATE TABLE holds (
     holder text COLLATE "C" NOT NULL,
