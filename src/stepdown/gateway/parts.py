@@ -46,6 +46,18 @@ _SETTLED: Final = 2.0
 """Seconds after which what nobody has asked for yet is made ready: an agent that was started with the gateway comes first."""
 
 
+class _Pace(NamedTuple):
+    """How often the ledger is written and read; see `Recorder`."""
+
+    interval: float
+    fresh: float
+
+
+_OWN: Final = _Pace(0.25, 1.0)
+_SHARED: Final = _Pace(0.5, 2.0)
+"""Over the network each transaction is dearer. Nothing is lost by waiting: what passed is noted on the disk (notes.py)."""
+
+
 class Parts(NamedTuple):
     """What the running program has to do with."""
 
@@ -76,8 +88,17 @@ async def assembled(
         environ: where keys are.
         log: gets a line for each request; None is nobody.
     """
-    clock = Clock()
-    recorder = Recorder(open_ledger, preferences=preferences, project=options.project, clock=clock, agree=clock.agree)
+    clock, shared = Clock(), is_shared(environ)
+    pace = _SHARED if shared else _OWN
+    recorder = Recorder(
+        open_ledger,
+        preferences=preferences,
+        project=options.project,
+        clock=clock,
+        agree=clock.agree,
+        interval=pace.interval,
+        fresh=pace.fresh,
+    )
     await recorder.start()
     stack.push_async_callback(recorder.close)
     ring = Keyring(options.token, always=options.host not in LOOPBACK)
@@ -96,7 +117,7 @@ async def assembled(
     known = Conversations((one.project, one.id, one.state) for one in recorder.remembered())
     world = World.of(preferences, environ)
     desk = Desk(world, books, project=options.project, environ=environ, clock=clock, conversations=known)
-    desk.catch_up = Elsewhere(recorder, known, options.project, shared=is_shared(environ)).catch_up
+    desk.catch_up = Elsewhere(recorder, known, options.project, shared=shared).catch_up
     await stack.enter_async_context(status.kept(desk))
     if observer is not None:
         stack.push_async_callback(asyncio.to_thread, observer.close)

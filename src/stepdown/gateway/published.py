@@ -54,12 +54,14 @@ class Published:
         preferences: the budgets and thresholds; None leaves every project without a past.
         clock: seconds since the epoch.
         idle: seconds after which a project that nobody asks for is forgotten.
+        fresh: seconds after which what changed is in the context.
     """
 
-    def __init__(self, preferences: Preferences | None, clock: Callable[[], float], idle: float) -> None:
+    def __init__(self, preferences: Preferences | None, clock: Callable[[], float], idle: float, fresh: float = FRESH) -> None:
         self._preferences = preferences
         self._clock = clock
         self._idle = idle
+        self._fresh = fresh
         self._catalog: tuple[Preferences, Catalog] | None = None  # of these preferences
         self._projects: dict[str, Project] = {}  # replaced, never changed, so that nobody needs a lock to look at it
 
@@ -103,7 +105,7 @@ class Published:
     def changed(self) -> None:
         """The ledger has changed: what was read is soon too old."""
         for project in self.all():
-            project.due = min(project.due, project.read + self._pause(project, FRESH))
+            project.due = min(project.due, project.read + self._pause(project, self._fresh))
 
     def read(self, ledger: Callable[[], Ledger], *, at_once: bool = False) -> str:
         """Read what is due, or everything; why it could not be read, or "".

@@ -25,7 +25,7 @@ from stepdown.gateway.journal import Journal
 from stepdown.gateway.left_behind import name_of_run
 from stepdown.gateway.news import News
 from stepdown.gateway.notes import Notes
-from stepdown.gateway.published import Published
+from stepdown.gateway.published import FRESH, Published
 from stepdown.gateway.rounds import Job, Round, Word
 from stepdown.gateway.writer import Name, Writer, keep_newest, log
 from stepdown.ledger.open import home
@@ -61,6 +61,7 @@ class Recorder:
         clock: seconds since the epoch.
         agree: compares that clock with the ledger's, once it is open and every minute; in the thread that writes.
         interval: seconds between a change and its being written.
+        fresh: seconds after which what changed in the ledger is in what routing is told.
         idle: seconds after which a unit that is silent has ended.
         journal: where to keep what the ledger does not take; ``gateway-journal.jsonl`` in STEPDOWN_HOME if not given.
     """
@@ -74,6 +75,7 @@ class Recorder:
         clock: Callable[[], float] = time.time,
         agree: Callable[[Ledger], None] = lambda _: None,
         interval: float = 0.25,
+        fresh: float = FRESH,
         idle: float = 1800.0,
         journal: Path | None = None,
     ) -> None:
@@ -86,7 +88,7 @@ class Recorder:
         """This process, as its attempts name it."""
         self._name = f"{GATEWAY}-{secrets.token_hex(8)}"
         self._count = 0
-        self._published = Published(preferences, clock, idle)
+        self._published = Published(preferences, clock, idle, fresh)
         self._news = News(self._published.changed, clock, agree)
         if project:
             self._published.add(project)

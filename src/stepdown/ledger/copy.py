@@ -28,7 +28,7 @@ TABLES: Final = {
     "people": "created",
     "acts": "at",
 }
-"""Every table but `gateways` and `holds`, nobody's in a copy, in the order in which they are copied, with what is summed of each."""
+"""Every table but `gateways` and `holds`, nobody's in a copy: in the order of copying, with what is summed of each."""
 _COUNTING: Final = ("forgotten", "ratings", "acts")
 """Tables whose rows the database numbers itself."""
 _AT_ONCE: Final = 1_000
