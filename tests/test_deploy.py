@@ -185,15 +185,15 @@ class Team:
         return ask(self.port, "POST", "/v1/messages", message(), {"x-session-id": session or os.urandom(8).hex()})[0]
 
     def home_of(self, session: str) -> int:
-        """Which gateway a session goes to."""
-        for number, gateway in enumerate(self.gateways):
-            before = len(gateway.complained)
-            self.ask(session)
-            end = time.monotonic() + 1
-            while time.monotonic() < end:
-                if len(gateway.complained) > before:
+        """Which gateway a session goes to: the one whose log names the request."""
+        name = os.urandom(8).hex()
+        ask(self.port, "POST", "/v1/messages", message(), {"x-session-id": session, "x-request-id": name})
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            for number, gateway in enumerate(self.gateways):
+                if any(name in line for line in list(gateway.complained)):
                     return number
-                time.sleep(0.02)
+            time.sleep(0.02)
         raise AssertionError("no gateway says that it got the request")
 
     def recorded(self) -> int:
@@ -249,7 +249,7 @@ def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
         gateways = []
         for number in range(2):
             home = str(tmp_path / f"home{number}")
-            gateway = RunningGateway(project, "--verbose", "--linger", "0.5", STEPDOWN_LEDGER=ledger, STEPDOWN_HOME=home)
+            gateway = RunningGateway(project, "--log", "json", "--linger", "0.5", STEPDOWN_LEDGER=ledger, STEPDOWN_HOME=home)
             stack.callback(gateway.stop)
             gateways.append(gateway)
         (tmp_path / "nginx").mkdir()

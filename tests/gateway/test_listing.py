@@ -85,8 +85,8 @@ async def test_a_models_name_leads_nowhere_else(opening: Opening, name: str) -> 
 
 async def test_odd_letters_of_a_name_are_written_as_an_address_needs_them(opening: Opening) -> None:
     async with RawProvider(whole(b"{}")) as provider, opening(provider.url) as house:
-        await house.ask("/v1/models/openai/a%3Fb%23c%20d%0d", headers=OPENAI, method="GET")
-        assert provider.sent[0].line == "GET /v1/models/openai/a%3Fb%23c%20d%0D HTTP/1.1"
+        await house.ask("/v1/models/openai/a%3Fb%23c%20d%22", headers=OPENAI, method="GET")
+        assert provider.sent[0].line == "GET /v1/models/openai/a%3Fb%23c%20d%22 HTTP/1.1"
 
 
 async def test_a_redirect_is_followed_by_nobody_with_a_key_of_ours(opening: Opening) -> None:
