@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import random
+import signal
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
@@ -170,3 +172,21 @@ async def test_without_the_ledger_the_policy_decides(tmp_path: Path) -> None:
             cluster.start()
             await asyncio.sleep(1.5)
             assert isinstance(await halting.admit(used=1.0), Ticket)
+
+
+async def test_a_ledger_that_hangs_holds_up_one_request_and_not_the_next_ones(tmp_path: Path) -> None:
+    with running_cluster() as cluster:
+        address = cluster.address("postgres")
+        async with gate(tmp_path, "a", ledger=lambda: open_ledger(address)) as one:
+            assert isinstance(await one.admit(used=1.0), Ticket)
+            found = cluster.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'stepdown'", "postgres")
+            backends = [int(row[0]) for row in found]
+            for pid in backends:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                began = time.monotonic()
+                assert all([isinstance(await one.admit(used=1.0), Ticket) for _ in range(20)])
+                assert 4 < time.monotonic() - began < 8  # not twenty times that
+            finally:
+                for pid in backends:
+                    os.kill(pid, signal.SIGCONT)

@@ -36,6 +36,8 @@ _PAUSE: Final = 0.3
 """Seconds between two tries."""
 _ANSWER: Final = 5.0
 """Seconds that the ledger may take to answer; after that it is as good as away."""
+_BLIND: Final = 10.0
+"""Seconds for which a ledger that did not answer is not asked again: requests must not queue for it."""
 _TICK: Final = 1.0
 _READ: Final = 2.0
 """Seconds after which a person's budgets are read anew."""
@@ -173,16 +175,18 @@ class Purse:
 
     async def _more(self, ticket: Ticket, found: Sequence[Limit], used: Mapping[str, float]) -> tuple[str, bool] | None:
         """Have more set aside; None where there is something of everything, else why not, and whether waiting is in vain."""
-        if time.monotonic() < self._blind_until:
+        self._trouble = self._recorder.trouble or self._trouble
+        if self._recorder.trouble or time.monotonic() < self._blind_until:
             return self._blind()
         caps = [one.cap(self._clock()) for one in found]
         wanted = list(self._wanted(ticket, found, used))
         try:
             return await asyncio.wait_for(self._recorder.ask(lambda ledger: self._set_aside(ledger, wanted, caps)), _ANSWER)
-        except (LedgerError, TimeoutError) as error:
-            self._trouble = str(error) or "the ledger takes too long to answer"
-            self._blind_until = time.monotonic() + _TICK
-            return self._blind()
+        except LedgerError as error:
+            self._trouble, self._blind_until = str(error), time.monotonic() + _TICK
+        except TimeoutError:
+            self._trouble, self._blind_until = "the ledger takes too long to answer", time.monotonic() + _BLIND
+        return self._blind()
 
     def _set_aside(self, ledger: Ledger, wanted: Sequence[Hold], caps: Sequence[Cap]) -> tuple[str, bool] | None:
         """The same, in the recorder's thread."""

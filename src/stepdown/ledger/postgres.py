@@ -27,6 +27,8 @@ _LOCK: Final = 0x73746470
 _MIGRATIONS: Final = Path(__file__).with_name("postgres_migrations")
 _CONNECT: Final = 5
 """Seconds that connecting may take."""
+_SILENT: Final = 15
+"""Seconds after which a server that the network no longer reaches is taken for gone; a system waits much longer by itself."""
 _STREAMED: Final = 500
 """Rows that are fetched at once of an answer that is read row by row."""
 _IDLE: Final = "60s"
@@ -248,7 +250,15 @@ class _Connection:
     def __init__(self, address: str, busy_seconds: float) -> None:
         options = f"-c lock_timeout={busy_seconds * 1000:.0f} -c idle_in_transaction_session_timeout={_IDLE} -c timezone=UTC"
         self._connection = psycopg.connect(
-            address, autocommit=True, connect_timeout=_CONNECT, options=options, application_name="stepdown"
+            address,
+            autocommit=True,
+            connect_timeout=_CONNECT,
+            options=options,
+            application_name="stepdown",
+            tcp_user_timeout=_SILENT * 1000,
+            keepalives_idle=_SILENT,
+            keepalives_interval=_CONNECT,
+            keepalives_count=2,
         )
         self._connection.adapters.register_loader("numeric", _Whole)
         self._count = 0
